@@ -1,0 +1,141 @@
+"""Everything that Parley refuses or fails at, as one tree.
+
+A code is a promise to clients: it never changes once published. The tree knows no HTTP; `lib.web.app` gives each code
+its status.
+"""
+
+from typing import ClassVar
+
+
+class ParleyError(Exception):
+    """The root. `detail` is a sentence for the caller: no secret, SQL, path or stack ever goes into it."""
+
+    code: ClassVar[str] = "internal_error"
+    detail: ClassVar[str] = "Something went wrong on our side."
+
+    def __init__(self, detail: str | None = None, *, retry_after: int | None = None) -> None:
+        """Keep the sentence, and the seconds after which a retry may succeed, when that is known."""
+        super().__init__(detail or self.detail)
+        self.retry_after = retry_after
+
+
+class InvalidRequest(ParleyError):
+    """The request itself is wrong; sending it again will not help."""
+
+    code = "invalid_request"
+    detail = "The request is not valid."
+
+
+class BodyTooLarge(ParleyError):
+    """The body is larger than any request of this API."""
+
+    code = "body_too_large"
+    detail = "The request body is too large."
+
+
+class Unauthenticated(ParleyError):
+    """No credential, or one that does not hold."""
+
+    code = "unauthenticated"
+    detail = "Sign in first."
+
+
+class InvalidCredentials(ParleyError):
+    """A login that does not fit. The same for an unknown address, a wrong password and an inactive account."""
+
+    code = "invalid_credentials"
+    detail = "The email or the password is wrong."
+
+
+class Forbidden(ParleyError):
+    """Signed in, and not allowed."""
+
+    code = "forbidden"
+    detail = "You may not do this."
+
+
+class NotFound(ParleyError):
+    """It does not exist, or is a stranger's: the two look the same."""
+
+    code = "not_found"
+    detail = "There is nothing here."
+
+
+class ConversationNotFound(NotFound):
+    """No such conversation of this caller."""
+
+    code = "conversation_not_found"
+    detail = "There is no such conversation."
+
+
+class EmailTaken(ParleyError):
+    """The address has an account in this team."""
+
+    code = "email_taken"
+    detail = "This email already has an account."
+
+
+class TeamRequired(ParleyError):
+    """The email and password fit accounts in more than one team."""
+
+    code = "team_required"
+    detail = "This email has accounts in several teams. Name the team."
+
+
+class DatabaseUnavailable(ParleyError):
+    """Postgres cannot be reached, or not in time."""
+
+    code = "database_unavailable"
+    detail = "The database cannot be reached right now. Try again shortly."
+
+
+class RetrievalUnavailable(ParleyError):
+    """The documents cannot be searched right now."""
+
+    code = "retrieval_unavailable"
+    detail = "The documents cannot be searched right now."
+
+
+class NoProvider(ParleyError):
+    """No model is configured."""
+
+    code = "no_provider"
+    detail = (
+        "No model is configured. Set OPENAI_API_KEY (with OPENAI_BASE_URL for any compatible endpoint), GEMINI_API_KEY"
+        " or VLLM_ENDPOINT, or start everything locally with `make dev`."
+    )
+
+
+class ProviderError(ParleyError):
+    """The model's provider failed. The vendor's own text stays in our log."""
+
+    code = "provider_error"
+    detail = "The model could not answer."
+
+
+class ProviderTimeout(ProviderError):
+    """The model was silent too long, or the turn took longer than `AGENT_TIMEOUT`."""
+
+    code = "provider_timeout"
+    detail = "The model took too long to answer."
+
+
+class ProviderRateLimited(ProviderError):
+    """The provider refuses more requests for now."""
+
+    code = "provider_rate_limited"
+    detail = "The model is busy. Try again shortly."
+
+
+class ProviderRefused(ProviderError):
+    """The provider does not accept our credentials or our model's name: the operator has to act."""
+
+    code = "provider_refused"
+    detail = "The model's provider does not accept this deployment's key or model."
+
+
+class ContextTooLong(ProviderError):
+    """The conversation and its passages do not fit the model."""
+
+    code = "context_too_long"
+    detail = "This message is too long for the model."

@@ -1,0 +1,35 @@
+"""One outgoing HTTP session per warm instance, for the calls on the hot path.
+
+aiohttp rather than httpx: half the CPU per streamed token (`docs/decisions/hot-path-clients.md`).
+"""
+
+import asyncio
+from weakref import WeakKeyDictionary
+
+import aiohttp
+
+_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
+
+
+def http_session() -> aiohttp.ClientSession:
+    """Return the session of the running event loop, made on first use.
+
+    It follows no proxy from the environment and keeps no cookies. Callers set a timeout with every request.
+    """
+    loop = asyncio.get_running_loop()
+    session = _sessions.get(loop)
+    if session is None or session.closed:
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=60),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, connect=5),
+        )
+        _sessions[loop] = session
+    return session
+
+
+async def close_http_session() -> None:
+    """Close the running loop's session, if it has one."""
+    session = _sessions.pop(asyncio.get_running_loop(), None)
+    if session is not None:
+        await session.close()

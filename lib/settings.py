@@ -1,0 +1,194 @@
+"""The environment, read once into one frozen value. Nothing else reads it."""
+
+import json
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+OPENAI_URL: Final = "https://api.openai.com/v1"
+GEMINI_OPENAI_URL: Final = "https://generativelanguage.googleapis.com/v1beta/openai"
+SECRET_LENGTH: Final = 32
+
+ProviderName = Literal["openai", "gemini", "vllm"]
+
+
+def _comma_separated(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+
+
+def _default_environment() -> Literal["development", "production"]:
+    """A deployed function that nobody told its environment is in production: the strict side is the safe one."""
+    deployed = os.environ.get("VERCEL_ENV") in {"production", "preview"} or "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+    return "production" if deployed else "development"
+
+
+def _development_secret(name: str) -> Callable[[dict[str, Any]], SecretStr | None]:
+    """Return a default that is made once and kept in `DATA_DIR`, and only ever in development."""
+
+    def default(fields: dict[str, Any]) -> SecretStr | None:
+        if fields.get("environment") != "development" or "data_dir" not in fields:
+            return None
+        return SecretStr(_read_or_make_secrets(fields["data_dir"] / "secrets.json")[name])
+
+    return default
+
+
+def _read_or_make_secrets(path: Path) -> dict[str, str]:
+    """Read the development secrets, made by whichever process comes first."""
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made = {name: secrets.token_urlsafe(SECRET_LENGTH) for name in ("jwt_secret_key", "internal_api_key")}
+            draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+            draft.touch(mode=0o600, exist_ok=False)
+            draft.write_text(json.dumps(made))
+            with suppress(FileExistsError):
+                os.link(draft, path)
+            draft.unlink()
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"JWT_SECRET_KEY is not set, and one cannot be kept in DATA_DIR: {error}") from error
+
+
+class Settings(BaseSettings):
+    """What an operator may set. Each field's description is its line in `.env.example`."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    environment: Literal["development", "production"] = Field(
+        default_factory=_default_environment,
+        description="development or production; production refuses weak or missing secrets. A deployed function that"
+        " is not told runs as production",
+    )
+    data_dir: Path = Field(default=Path(".data"), description="where `make dev` keeps its data")
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("NEON_DATABASE_URL", "DATABASE_URL"),
+        description="Postgres; NEON_DATABASE_URL wins over DATABASE_URL. `make dev` runs its own when neither is set",
+    )
+    qdrant_url: str | None = Field(
+        default=None, description="vector store; without one, answers come without passages. `make dev` runs its own"
+    )
+    qdrant_api_key: SecretStr | None = Field(default=None, description="key of the vector store")
+    qdrant_collection: str = Field(default="parley", min_length=1, description="collection that holds the documents")
+    retrieval_timeout: float = Field(
+        default=2.0, gt=0, description="seconds a turn waits for passages before it goes on without them"
+    )
+    openai_api_key: SecretStr | None = Field(default=None, description="key for OpenAI or any compatible endpoint")
+    openai_base_url: str = Field(default=OPENAI_URL, description="the compatible endpoint, ending in /v1")
+    gemini_api_key: SecretStr | None = Field(default=None, description="key for Gemini")
+    vllm_endpoint: str | None = Field(
+        default=None, description="a keyless OpenAI-compatible endpoint such as vLLM, ending in /v1"
+    )
+    providers: CommaSeparated = Field(
+        default=(),
+        description="order of fallback, each openai, gemini or vllm, a model may follow: openai:gpt-4.1-mini,gemini."
+        " Default: all that are configured, in that order",
+    )
+    chat_model: str | None = Field(default=None, description="model of the first provider, unless PROVIDERS names one")
+    embedding_base_url: str | None = Field(
+        default=None, description="OpenAI-compatible endpoint for embeddings, when it is not the first provider's"
+    )
+    embedding_api_key: SecretStr | None = Field(default=None, description="key for EMBEDDING_BASE_URL, if it wants one")
+    embedding_model: str | None = Field(
+        default=None, description="model for embeddings; ingestion and search must agree"
+    )
+    agent_timeout: float = Field(
+        default=30.0, gt=0, le=800, description="seconds for a turn; the first-token and stall limits derive from it"
+    )
+    jwt_secret_key: SecretStr | None = Field(
+        default_factory=_development_secret("jwt_secret_key"),
+        description="signs access tokens, at least 32 characters; development makes its own",
+    )
+    access_token_expire_minutes: int = Field(default=15, gt=0, description="lifetime of an access token")
+    internal_api_key: SecretStr | None = Field(
+        default_factory=_development_secret("internal_api_key"),
+        description="for calls from your own servers (X-Internal-API-Key); development makes its own. Unset: refused",
+    )
+    allowed_origins: CommaSeparated = Field(
+        default=("http://localhost:3000", "http://localhost:5173", "http://127.0.0.1:3000", "http://127.0.0.1:5173"),
+        description="origins of browsers that may call, comma-separated and explicit",
+    )
+    guest_chat: bool = Field(
+        default_factory=lambda fields: fields.get("environment") == "development",
+        description="whether people who are not signed in may chat; true in development, else false",
+    )
+    default_team: str = Field(
+        default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="slug of the default team"
+    )
+    retention_conversations: int = Field(default=50, ge=0, description="newest conversations kept a user; 0 keeps all")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="least level that is logged"
+    )
+
+    @model_validator(mode="after")
+    def _refuse_what_cannot_work(self) -> Self:
+        """Name every variable that has to change, all at once."""
+        faults = [*self._weak_secrets(), *self._unusable_providers()]
+        if self.environment == "production" and self.database_url is None:
+            faults.append("DATABASE_URL is required in production")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _weak_secrets(self) -> list[str]:
+        held = {"JWT_SECRET_KEY": self.jwt_secret_key, "INTERNAL_API_KEY": self.internal_api_key}
+        if self.environment != "production":
+            return []
+        faults = [
+            f"{name} must have at least {SECRET_LENGTH} characters in production"
+            for name, secret in held.items()
+            if secret is not None and len(secret.get_secret_value()) < SECRET_LENGTH
+        ]
+        return faults if self.jwt_secret_key else ["JWT_SECRET_KEY is required in production", *faults]
+
+    def _unusable_providers(self) -> list[str]:
+        names = [entry.partition(":")[0] for entry in self.providers]
+        return [
+            f"PROVIDERS names {name!r}, which is not one of openai, gemini, vllm, or has no key or endpoint"
+            for name in names
+            if name not in self.configured_providers
+        ]
+
+    @property
+    def configured_providers(self) -> tuple[ProviderName, ...]:
+        """The providers that have a key or an endpoint, in the order used when `PROVIDERS` is not set."""
+        held: dict[ProviderName, object] = {
+            "openai": self.openai_api_key,
+            "gemini": self.gemini_api_key,
+            "vllm": self.vllm_endpoint,
+        }
+        return tuple(name for name, value in held.items() if value)
+
+
+class SettingsInvalid(Exception):
+    """The environment cannot work. The message names the variables and never a value."""
+
+
+@cache
+def get_settings() -> Settings:
+    """Read the environment, once.
+
+    Raises:
+        SettingsInvalid: naming every variable that has to change.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = (
+            f"{'.'.join(map(str, fault['loc'])).upper()} {fault['msg'].removeprefix('Value error, ')}".strip()
+            for fault in error.errors()
+        )
+        raise SettingsInvalid("; ".join(faults)) from None
