@@ -1,0 +1,104 @@
+"""What happens in a turn, as a small closed union of frozen values.
+
+An event knows no storage, no vendor and no wire. Encoders turn events into bytes; a `match` over them ends in
+`assert_never`, so that a new event cannot be forgotten.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+Retrieval = Literal["used", "empty", "unavailable", "off"]
+"""How the search for passages went: some were found, none fits, the search failed or ran late, there is no search."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A passage that the model was given.
+
+    `index` is its number in the prompt and in the answer's `[n]` markers, from 1. `start` and `end` are character
+    offsets into the document's text. `score` is the search's own, comparable within one answer only.
+    """
+
+    index: int
+    title: str
+    headings: tuple[str, ...]
+    uri: str | None
+    document_id: str | None
+    start: int | None
+    end: int | None
+    score: float | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The turn is under way; its ids are known. The first event of every turn."""
+
+    conversation_id: UUID
+    message_id: UUID
+    saved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Something a person may want to know while waiting."""
+
+    description: str
+    level: Literal["info", "warning"] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The passages given to the model, before its first token. Empty when the search found none or did not run."""
+
+    sources: tuple[Source, ...]
+    retrieval: Retrieval
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """The next piece of what the model thinks aloud, where a provider shows it. Not part of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens, as the provider counts them."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The whole answer, committed before this is emitted unless `saved` is false. The last event."""
+
+    text: str
+    cited: tuple[int, ...]
+    usage: Usage | None
+    model: str
+    saved: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The turn ended without a whole answer. What arrived before is kept when `saved` is true. The last event."""
+
+    code: str
+    detail: str
+    text: str
+    saved: bool
+
+
+TurnEvent = Started | Status | Sources | TextDelta | ReasoningDelta | Usage | Finished | Failed

@@ -1,0 +1,59 @@
+"""What the turn asks of a model's provider."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class PromptMessage:
+    """One message of the prompt."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """A piece of what the model thinks aloud."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens of the whole call, as the provider counts them."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+Chunk = Text | Reasoning | TokenUsage
+
+
+class Provider(Protocol):
+    """A model behind some vendor's API."""
+
+    @property
+    def model(self) -> str:
+        """The model's name as the vendor knows it."""
+        ...
+
+    def stream(self, messages: tuple[PromptMessage, ...]) -> AsyncGenerator[Chunk]:
+        """Ask, and yield the answer as it arrives: texts, reasoning, and the usage last where the vendor tells it.
+
+        Closing the generator closes the connection, which cancels the generation upstream. It sets no limit of its own
+        on time but that of connecting: `lib.providers.fallback` watches the clock for every vendor alike.
+
+        Raises:
+            ProviderError: or one of its children, while iterating. Never a vendor's own exception. An answer that ends
+                without the vendor's own sign of its end is an error, not an answer.
+        """
+        ...
