@@ -1,0 +1,134 @@
+"""One engine per warm instance, and the unit of work.
+
+The engine is made for serverless functions behind a transaction-mode pooler such as Neon's: few connections, no
+prepared statements, no session state, and no round trip spent on asking whether a connection still lives.
+"""
+
+import asyncio
+import logging
+import select
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from lib.breaker import Breaker
+from lib.errors import DatabaseUnavailable
+
+POOL_SIZE: Final = 4
+"""Connections an instance may hold. A turn needs one for a few milliseconds, twice."""
+POOL_WAIT: Final = 2.0
+"""Seconds a unit of work waits for one of them."""
+RECYCLE: Final = 240
+"""Seconds after which a connection is replaced: below the five minutes after which Neon suspends an idle database."""
+BUDGET: Final = 5.0
+"""Seconds a unit of work may take in all, connecting included."""
+_CONNECT: Final = {
+    "prepare_threshold": None,  # a transaction-mode pooler gives the next transaction another server
+    "connect_timeout": 3,
+    "keepalives_idle": 30,
+    "tcp_user_timeout": 5000,  # a frozen instance wakes up with dead sockets: notice within seconds
+    "application_name": "parley",
+}
+_NEON_TLS: Final = {"sslmode": "require", "channel_binding": "require"}
+
+_log = logging.getLogger("parley.db")
+
+
+def engine_url(url: str) -> URL:
+    """Return the URL for psycopg 3, whichever spelling the operator's tool uses.
+
+    `postgres://`, `postgresql://`, `+asyncpg` and `+psycopg` are taken; asyncpg's `ssl` becomes libpq's `sslmode`,
+    Prisma's `pgbouncer` is dropped, and Neon gets TLS and channel binding unless the URL says otherwise.
+    """
+    parsed = make_url(url).set(drivername="postgresql+psycopg")
+    query = dict(parsed.query)
+    query.pop("pgbouncer", None)
+    if "ssl" in query:
+        query.setdefault("sslmode", query.pop("ssl"))
+    if (parsed.host or "").endswith(".neon.tech"):
+        query = _NEON_TLS | query
+    return parsed.set(query=query)
+
+
+class Database:
+    """The engine of this instance, with a breaker in front of it."""
+
+    def __init__(self, url: str, *, breaker: Breaker | None = None) -> None:
+        """Make the engine. Nothing connects before the first unit of work."""
+        self._breaker = breaker or Breaker()
+        self._engine = create_async_engine(
+            engine_url(url),
+            pool_size=POOL_SIZE,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT,
+            pool_recycle=RECYCLE,
+            pool_use_lifo=True,
+            connect_args=dict(_CONNECT),
+        )
+        event.listen(self._engine.sync_engine, "checkout", _refuse_closed_connection)
+
+    @asynccontextmanager
+    async def unit_of_work(self) -> AsyncGenerator[AsyncConnection]:
+        """Yield a connection in one transaction, committed on leaving and rolled back on an error.
+
+        Raises:
+            DatabaseUnavailable: when Postgres cannot be reached, is lost on the way, or takes longer than `BUDGET`; at
+                once while the breaker is open.
+        """
+        async with self._guarded(), self._engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def one_statement(self) -> AsyncGenerator[AsyncConnection]:
+        """Yield a connection on which each statement commits itself: one round trip instead of three.
+
+        Raises:
+            DatabaseUnavailable: as `unit_of_work` does.
+        """
+        async with self._guarded(), self._engine.connect() as connection:
+            yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def _guarded(self) -> AsyncGenerator[None]:
+        if not self._breaker.allows():
+            raise DatabaseUnavailable
+        try:
+            async with asyncio.timeout(BUDGET):
+                yield
+        except Exception as error:
+            if not _is_outage(error):
+                self._breaker.succeeded()
+                raise
+            self._breaker.failed()
+            _log.warning("database unavailable: %s", type(error).__name__)
+            raise DatabaseUnavailable from error
+        else:
+            self._breaker.succeeded()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def _is_outage(error: Exception) -> bool:
+    """Tell a server that is away from a statement that it refused, or an error of the work itself."""
+    return isinstance(error, OperationalError | InterfaceError | PoolTimeout | TimeoutError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    )
+
+
+def _refuse_closed_connection(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have the pool replace a connection that the server has closed.
+
+    Between two units of work the server has nothing to say, so a socket that is readable holds the end of the stream,
+    or the last words before it. Asking the kernel costs microseconds; a ping would cost a round trip.
+    """
+    poll = select.poll()
+    poll.register(connection.driver_connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise DisconnectionError("the server closed this connection")
