@@ -1,0 +1,233 @@
+"""A turn at rest: its conversation, its two messages and its line in the log.
+
+Each function is one statement, so that it costs one round trip and holds no lock while a model thinks.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from lib.errors import ConversationNotFound, Unauthenticated
+
+Outcome = Literal["complete", "interrupted", "failed"]
+
+TITLE_LENGTH: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """Who asked what, where, and the ids under which the turn is kept. `user_id` is None for a guest."""
+
+    team_id: UUID
+    user_id: UUID | None
+    conversation_id: UUID
+    question_id: UUID
+    answer_id: UUID
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResult:
+    """How a turn ended. Times are milliseconds from its start."""
+
+    outcome: Outcome
+    text: str
+    log_id: UUID
+    error_code: str | None = None
+    model: str | None = None
+    retrieval: str | None = None
+    passages: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    first_token_ms: int | None = None
+    total_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaidMessage:
+    """A message of the conversation so far."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+async def begin(connection: AsyncConnection, turn: TurnRecord) -> None:
+    """Open a conversation with the user's message and the place of the answer.
+
+    Raises:
+        Unauthenticated: the account or the team no longer exists or is not active.
+    """
+    opened = await connection.execute(_BEGIN, _parameters(turn) | {"title": title_of(turn.question)})
+    if opened.rowcount == 0:
+        raise Unauthenticated("This account is no longer active.")
+
+
+async def continue_(connection: AsyncConnection, turn: TurnRecord, *, limit: int) -> tuple[SaidMessage, ...]:
+    """Add the user's message and the place of the answer; return the last `limit` messages before it, oldest first.
+
+    Raises:
+        ConversationNotFound: it does not exist, or is not this caller's.
+    """
+    rows = (await connection.execute(_CONTINUE, _parameters(turn) | {"limit": limit})).all()
+    if not rows:
+        raise ConversationNotFound
+    return tuple(SaidMessage(row.role, row.said) for row in rows if row.said)
+
+
+async def finish(connection: AsyncConnection, turn: TurnRecord, result: TurnResult) -> bool:
+    """Keep the answer and the log line. Return whether the conversation was still there to take it."""
+    kept = await connection.execute(_FINISH, _parameters(turn) | _result_parameters(result))
+    return kept.scalar_one() == 1
+
+
+async def save_whole(connection: AsyncConnection, turn: TurnRecord, result: TurnResult) -> bool:
+    """Keep a turn that was not begun. Doing it twice changes nothing.
+
+    Return whether it is kept now; it is not when the conversation is a stranger's or the account is gone.
+    """
+    parameters = _parameters(turn) | _result_parameters(result) | {"title": title_of(turn.question)}
+    return (await connection.execute(_SAVE_WHOLE, parameters)).scalar_one() == 1
+
+
+async def retain_newest(connection: AsyncConnection, *, team_id: UUID, user_id: UUID, default: int) -> int:
+    """Delete the user's conversations beyond the newest ones; return how many went.
+
+    The team's `settings.retention_conversations` wins over `default`; 0 keeps all.
+    """
+    dropped = await connection.execute(_RETAIN, {"team_id": team_id, "user_id": user_id, "default": default})
+    return dropped.rowcount
+
+
+def title_of(question: str) -> str:
+    """Return the first line of the question, cut to a title's length."""
+    first = next((line.strip() for line in question.splitlines() if line.strip()), "")
+    return first if len(first) <= TITLE_LENGTH else first[: TITLE_LENGTH - 1].rstrip() + "…"
+
+
+def _text_parts(said: str) -> str:
+    return msgspec.json.encode([{"type": "text", "text": said}] if said else []).decode()
+
+
+def _parameters(turn: TurnRecord) -> dict[str, object]:
+    return {
+        "team_id": turn.team_id,
+        "user_id": turn.user_id,
+        "conversation_id": turn.conversation_id,
+        "question_id": turn.question_id,
+        "question": _text_parts(turn.question),
+        "answer_id": turn.answer_id,
+        "status": "streaming",
+        "answer": "[]",
+    }
+
+
+def _result_parameters(result: TurnResult) -> dict[str, object]:
+    return {
+        "status": result.outcome,
+        "answer": _text_parts(result.text),
+        "outcome": result.outcome,
+        "log_id": result.log_id,
+        "error_code": result.error_code,
+        "model": result.model,
+        "retrieval": result.retrieval,
+        "passages": result.passages,
+        "input_tokens": result.input_tokens,
+        "output_tokens": result.output_tokens,
+        "first_token_ms": result.first_token_ms,
+        "total_ms": result.total_ms,
+    }
+
+
+# Below, constants of this module are joined into statements; values only ever go in as parameters (hence noqa: S608).
+
+_ACTIVE_CALLER = """
+    EXISTS (SELECT FROM teams WHERE id = :team_id AND is_active)
+    AND (CAST(:user_id AS uuid) IS NULL
+         OR EXISTS (SELECT FROM users WHERE id = :user_id AND team_id = :team_id AND is_active))
+"""
+
+_OPENED = f"""
+    INSERT INTO conversations (id, team_id, user_id, title)
+    SELECT :conversation_id, :team_id, :user_id, :title WHERE {_ACTIVE_CALLER}
+"""
+
+_SAID = """
+    INSERT INTO messages (id, team_id, conversation_id, role, status, parts)
+    SELECT said.id, :team_id, conversation.id, said.role, said.status, said.parts
+    FROM conversation, (VALUES
+        (CAST(:question_id AS uuid), 'user', 'complete', CAST(:question AS jsonb)),
+        (CAST(:answer_id AS uuid), 'assistant', :status, CAST(:answer AS jsonb))
+    ) AS said (id, role, status, parts)
+"""
+
+_LOGGED = """
+    INSERT INTO interaction_logs (id, team_id, user_id, conversation_id, message_id, model, outcome, error_code,
+        retrieval, passages, input_tokens, output_tokens, first_token_ms, total_ms)
+    SELECT :log_id, :team_id, :user_id, :conversation_id, :answer_id, :model, :outcome, :error_code,
+        :retrieval, :passages, :input_tokens, :output_tokens, :first_token_ms, :total_ms
+"""
+
+_BEGIN = text(f"WITH conversation AS ({_OPENED} RETURNING id) {_SAID}")
+
+# The lateral query reads the snapshot from before the insert beside it, so the new message is not among the rows.
+_CONTINUE = text(f"""
+    WITH conversation AS (
+        UPDATE conversations SET updated_at = now()
+        WHERE id = :conversation_id AND team_id = :team_id AND user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid)
+            AND {_ACTIVE_CALLER}
+        RETURNING id
+    ), said AS ({_SAID})
+    SELECT earlier.role, earlier.parts #>> '{{0,text}}' AS said
+    FROM conversation LEFT JOIN LATERAL (
+        SELECT id, role, parts FROM messages
+        WHERE conversation_id = conversation.id AND status IN ('complete', 'interrupted')
+        ORDER BY id DESC LIMIT :limit
+    ) AS earlier ON true
+    ORDER BY earlier.id
+""")  # noqa: S608
+
+_FINISH = text(f"""
+    WITH answer AS (
+        UPDATE messages SET status = :status, parts = CAST(:answer AS jsonb)
+        WHERE id = :answer_id AND team_id = :team_id AND status = 'streaming'
+        RETURNING conversation_id
+    ), touched AS (
+        UPDATE conversations SET updated_at = now() FROM answer WHERE conversations.id = answer.conversation_id
+    ), logged AS ({_LOGGED})
+    SELECT count(*) FROM answer
+""")  # noqa: S608
+
+_SAVE_WHOLE = text(f"""
+    WITH opened AS ({_OPENED} ON CONFLICT (id) DO NOTHING RETURNING id), conversation AS (
+        SELECT id FROM opened
+        UNION ALL
+        SELECT id FROM conversations
+        WHERE id = :conversation_id AND team_id = :team_id AND user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid)
+    ), said AS (
+        {_SAID} ON CONFLICT (id) DO NOTHING
+    ), logged AS (
+        {_LOGGED} FROM conversation ON CONFLICT (id) DO NOTHING
+    )
+    SELECT count(*) FROM conversation
+""")  # noqa: S608
+
+_RETAIN = text("""
+    WITH keep AS (
+        SELECT CASE jsonb_typeof(settings -> 'retention_conversations')
+            WHEN 'number' THEN CAST(trunc(CAST(settings ->> 'retention_conversations' AS numeric)) AS integer)
+            ELSE :default
+        END AS newest
+        FROM teams WHERE id = :team_id
+    )
+    DELETE FROM conversations USING keep
+    WHERE keep.newest > 0 AND conversations.id IN (
+        SELECT id FROM conversations
+        WHERE team_id = :team_id AND user_id = :user_id
+        ORDER BY updated_at DESC, id DESC
+        OFFSET (SELECT greatest(newest, 0) FROM keep)
+    )
+""")

@@ -1,0 +1,84 @@
+"""Accounts."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import RowMapping, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from lib.db.tables import teams, users
+from lib.errors import EmailTaken
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account, with its team and role. `password_hash` never leaves the server."""
+
+    id: UUID
+    team_id: UUID
+    email: str
+    password_hash: str
+    role: Literal["user", "admin"]
+    is_active: bool
+    created_at: datetime
+
+
+_COLUMNS = (
+    users.c.id,
+    users.c.team_id,
+    users.c.email,
+    users.c.password_hash,
+    users.c.role,
+    # An account of a team that was switched off is off as well.
+    (users.c.is_active & teams.c.is_active).label("is_active"),
+    users.c.created_at,
+)
+
+
+async def create(
+    connection: AsyncConnection, *, user_id: UUID, team_id: UUID, email: str, password_hash: str
+) -> datetime:
+    """Add an account and return when it was made.
+
+    Raises:
+        EmailTaken: the team has an account of this address.
+    """
+    statement = insert(users).values(id=user_id, team_id=team_id, email=email, password_hash=password_hash)
+    try:
+        return (await connection.execute(statement.returning(users.c.created_at))).scalar_one()
+    except IntegrityError as error:
+        if "uq_users_team_id_email" not in str(error.orig):
+            raise
+        raise EmailTaken from None
+
+
+async def find(connection: AsyncConnection, user_id: UUID) -> User | None:
+    """Return the account, or None."""
+    row = (await connection.execute(_accounts().where(users.c.id == user_id))).mappings().one_or_none()
+    return _user(row) if row else None
+
+
+async def find_by_email(connection: AsyncConnection, email: str, *, team: str | None) -> tuple[User, ...]:
+    """Return the accounts of an address, the oldest first; of one team when `team`, a slug or an id, is given."""
+    statement = _accounts().where(users.c.email == email).order_by(users.c.id)
+    if team is not None:
+        statement = statement.where(_is_team(team))
+    return tuple(_user(row) for row in (await connection.execute(statement)).mappings())
+
+
+def _accounts():
+    return select(*_COLUMNS).join(teams, teams.c.id == users.c.team_id)
+
+
+def _is_team(slug_or_id: str):
+    try:
+        return teams.c.id == UUID(slug_or_id)
+    except ValueError:
+        return teams.c.slug == slug_or_id
+
+
+def _user(row: RowMapping) -> User:
+    return User(**row)
