@@ -1,0 +1,148 @@
+"""Any OpenAI-compatible endpoint, spoken to over the shared HTTP session.
+
+The openai SDK is not on this path: its import and its models per chunk cost more than the rest of the turn
+(`docs/decisions/hot-path-clients.md`). Tests hold this module to what the SDK reads from the same server.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from functools import partial
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from lib.errors import ProviderError
+from lib.http import http_session
+from lib.providers.base import Chunk, PromptMessage
+from lib.providers.completion import CompletionReader
+from lib.providers.faults import VendorFault, faults_as_ours
+
+CONNECT_SECONDS: Final = 5.0
+MODELS_SECONDS: Final = 10.0
+FAREWELL_SECONDS: Final = 1.0
+BODY_LIMIT: Final = 64 * 1024
+"""Bytes read of an error or of a list of models."""
+
+_STREAM_OPTIONS = re.compile(rb"stream_options|include_usage")
+
+
+class _Model(msgspec.Struct):
+    id: str
+
+
+class _Models(msgspec.Struct):
+    data: list[_Model]
+
+
+class OpenAIProvider:
+    """A model behind an OpenAI-compatible endpoint.
+
+    Args:
+        base_url: the endpoint, up to and with its version: `https://api.openai.com/v1`.
+        api_key: sent as a bearer token, when there is one.
+        model: as the endpoint names it; without one, the first that its `/models` lists is asked for, once.
+    """
+
+    def __init__(self, base_url: str, api_key: str | None, model: str | None) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._api_key = api_key
+        self._model = model
+        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._takes_stream_options = True
+
+    @property
+    def model(self) -> str:
+        """The model's name; empty until an endpoint for which none was named has been asked for the first time."""
+        return self._model or ""
+
+    async def stream(self, messages: tuple[PromptMessage, ...]) -> AsyncGenerator[Chunk]:
+        """Ask for a completion, as `Provider.stream` promises. Texts that arrive together are yielded as one."""
+        sent = (self._api_key or "", *(message.content for message in messages))
+        with faults_as_ours(self._model or self._base_url, sent):
+            response = await self._ask(messages)
+            try:
+                reader = CompletionReader(streamed=response.content_type != "application/json")
+                while data := await _read(response.content, reader.ended):
+                    for chunk in reader.feed(data):
+                        yield chunk
+                for chunk in reader.close():
+                    yield chunk
+            finally:
+                response.close()  # a connection that still carries an answer is cut, which stops the model
+            if reader.usage is not None:
+                yield reader.usage
+
+    async def _ask(self, messages: tuple[PromptMessage, ...]) -> aiohttp.ClientResponse:
+        """Return an answer that has begun, or raise the `VendorFault` that came instead."""
+        if self._model is None:
+            self._model = await self._first_model()
+        question: dict[str, object] = {"model": self._model, "messages": messages, "stream": True}
+        if self._takes_stream_options:
+            question["stream_options"] = {"include_usage": True}
+        response = await self._request("POST", "/chat/completions", question)
+        if response.status == 200:
+            return response
+        body = await _body(response)
+        if self._takes_stream_options and response.status in {400, 422} and _STREAM_OPTIONS.search(body):
+            self._takes_stream_options = False
+            return await self._ask(messages)
+        raise VendorFault.read(body, status=response.status, retry_after=response.headers.get("Retry-After"))
+
+    async def _first_model(self) -> str:
+        async with asyncio.timeout(MODELS_SECONDS):
+            response = await self._request("GET", "/models")
+            body = await _body(response)
+        if response.status != 200:
+            raise VendorFault.read(body, status=response.status)
+        models = msgspec.json.decode(body, type=_Models).data
+        if not models:
+            raise ProviderError("The model's endpoint has no model.")
+        return models[0].id
+
+    async def _request(self, method: str, path: str, body: dict[str, object] | None = None) -> aiohttp.ClientResponse:
+        """Send a request, once more if a kept connection turns out to be closed: an instance that slept finds those."""
+        send = partial(
+            http_session().request,
+            method,
+            self._base_url + path,
+            data=None if body is None else msgspec.json.encode(body),
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
+            allow_redirects=False,
+        )
+        try:
+            return await send()
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            return await send()
+
+
+async def _read(content: aiohttp.StreamReader, ended: bool) -> bytes:
+    """Wait for the next bytes; none at the end, be it the body's or the connection's.
+
+    After the vendor's own sign of the end there may be the usage, and the end of the body, which lets the connection be
+    used again. They are waited for shortly, and missing them is no fault.
+    """
+    try:
+        if not ended:
+            return await content.readany()
+        async with asyncio.timeout(FAREWELL_SECONDS):
+            return await content.readany()
+    except (TimeoutError, aiohttp.ClientError):
+        return b""
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Read a short body, as far as `BODY_LIMIT`, and let the connection go."""
+    body = bytearray()
+    try:
+        while len(body) < BODY_LIMIT and (data := await response.content.readany()):
+            body += data
+    finally:
+        response.close()
+    return bytes(body[:BODY_LIMIT])
