@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import RowMapping, insert, select
+from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -67,6 +67,12 @@ async def find_by_email(connection: AsyncConnection, email: str, *, team: str | 
     if team is not None:
         statement = statement.where(_is_team(team))
     return tuple(_user(row) for row in (await connection.execute(statement)).mappings())
+
+
+async def make_admin(connection: AsyncConnection, *, team_id: UUID, email: str) -> bool:
+    """Give an account the admin role in its team; return whether there is such an account."""
+    statement = update(users).where(users.c.team_id == team_id, users.c.email == email).values(role="admin")
+    return (await connection.execute(statement)).rowcount == 1
 
 
 def _accounts():
