@@ -1,23 +1,40 @@
 """How a local part runs: a process of its own, on loopback, that dies with whoever started it.
 
-A part binds a free port, prints `ready URL` on its standard output once it serves, and ends on SIGTERM, on SIGINT, or
-when its standard input closes, which also happens when its parent is killed.
+A part prints `ready URL` on its standard output once it serves, on a port that is free, and ends on SIGTERM, on SIGINT,
+or when its standard input closes, which also happens when its parent is killed.
 """
 
 import asyncio
+import ctypes
+import fcntl
 import os
 import signal
 import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
+if TYPE_CHECKING:
+    from aiohttp import web
+
+PR_SET_PDEATHSIG: Final = 1
+"""From `linux/prctl.h`: the signal that a process gets when its parent dies."""
 
 
-def serve(app: web.Application) -> None:
+class PartFailed(Exception):
+    """A local part cannot start or go on. The message is one sentence for the person at the terminal."""
+
+
+def serve(app: "web.Application") -> None:
     """Serve `app` as a local part until told to end."""
     asyncio.run(_serve(app))
 
 
-async def _serve(app: web.Application) -> None:
+async def _serve(app: "web.Application") -> None:
+    from aiohttp import web
+
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -44,3 +61,40 @@ async def until_told_to_end() -> None:
 
     loop.add_reader(sys.stdin.fileno(), read)
     await end.wait()
+
+
+def dies_with_parent(signum: signal.Signals) -> Callable[[], None]:
+    """Return a `preexec_fn` by which a child gets `signum` when the thread that started it dies, however it dies.
+
+    For children that do not watch their standard input. Linux only; elsewhere it does nothing.
+    """
+    if sys.platform != "linux":
+        return lambda: None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(PR_SET_PDEATHSIG, signum)
+
+
+@contextmanager
+def sole_use(folder: Path, *, patience: float) -> Generator[int]:
+    """Hold `folder` for this process and for those it hands the yielded file descriptor to.
+
+    The kernel lets go when the last of them is gone, so a process that was killed leaves no stale lock, and one that
+    is still ending is waited for, up to `patience` seconds.
+
+    Raises:
+        PartFailed: when someone else holds the folder for longer.
+    """
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        give_up = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > give_up:
+                    raise PartFailed(f"{folder} is in use by another process.") from None
+                time.sleep(0.05)
+        yield held
+    finally:
+        os.close(held)
