@@ -26,6 +26,13 @@ class InvalidRequest(ParleyError):
     detail = "The request is not valid."
 
 
+class MethodNotAllowed(ParleyError):
+    """The path exists, and does not take this method."""
+
+    code = "method_not_allowed"
+    detail = "This path does not take this method."
+
+
 class BodyTooLarge(ParleyError):
     """The body is larger than any request of this API."""
 
@@ -139,3 +146,14 @@ class ContextTooLong(ProviderError):
 
     code = "context_too_long"
     detail = "This message is too long for the model."
+
+
+def error_named(code: str) -> type[ParleyError]:
+    """Return the error of this code; the root when no error has it."""
+    waiting = [ParleyError]
+    while waiting:
+        error = waiting.pop()
+        if error.code == code:
+            return error
+        waiting.extend(error.__subclasses__())
+    return ParleyError

@@ -137,6 +137,8 @@ class Settings(BaseSettings):
     def _refuse_what_cannot_work(self) -> Self:
         """Name every variable that has to change, all at once."""
         faults = [*self._weak_secrets(), *self._unusable_providers()]
+        if any("://" not in origin or "*" in origin for origin in self.allowed_origins):
+            faults.append("ALLOWED_ORIGINS takes origins such as https://chat.example.com, and no wildcard")
         if self.environment == "production" and self.database_url is None:
             faults.append("DATABASE_URL is required in production")
         if faults:

@@ -1,4 +1,4 @@
-"""One engine per warm instance, and the unit of work.
+"""One engine per warm instance, and the way to a connection.
 
 The engine is made for serverless functions behind a transaction-mode pooler such as Neon's: few connections, no
 prepared statements, no session state, and no round trip spent on asking whether a connection still lives.
@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from lib.breaker import Breaker
 from lib.errors import DatabaseUnavailable
@@ -22,11 +22,11 @@ from lib.errors import DatabaseUnavailable
 POOL_SIZE: Final = 4
 """Connections an instance may hold. A turn needs one for a few milliseconds, twice."""
 POOL_WAIT: Final = 2.0
-"""Seconds a unit of work waits for one of them."""
+"""Seconds a statement waits for one of them."""
 RECYCLE: Final = 240
 """Seconds after which a connection is replaced: below the five minutes after which Neon suspends an idle database."""
 BUDGET: Final = 5.0
-"""Seconds a unit of work may take in all, connecting included."""
+"""Seconds a statement may take in all, connecting included."""
 _CONNECT: Final = {
     "prepare_threshold": None,  # a transaction-mode pooler gives the next transaction another server
     "connect_timeout": 3,
@@ -58,48 +58,24 @@ def engine_url(url: str) -> URL:
 class Database:
     """The engine of this instance, with a breaker in front of it."""
 
-    def __init__(self, url: str, *, breaker: Breaker | None = None) -> None:
-        """Make the engine. Nothing connects before the first unit of work."""
+    def __init__(self, url: str | None, *, breaker: Breaker | None = None) -> None:
+        """Make the engine. Nothing connects before the first statement; without a URL none ever succeeds."""
         self._breaker = breaker or Breaker()
-        self._engine = create_async_engine(
-            engine_url(url),
-            pool_size=POOL_SIZE,
-            max_overflow=0,
-            pool_timeout=POOL_WAIT,
-            pool_recycle=RECYCLE,
-            pool_use_lifo=True,
-            connect_args=dict(_CONNECT),
-        )
-        event.listen(self._engine.sync_engine, "checkout", _refuse_closed_connection)
-
-    @asynccontextmanager
-    async def unit_of_work(self) -> AsyncGenerator[AsyncConnection]:
-        """Yield a connection in one transaction, committed on leaving and rolled back on an error.
-
-        Raises:
-            DatabaseUnavailable: when Postgres cannot be reached, is lost on the way, or takes longer than `BUDGET`; at
-                once while the breaker is open.
-        """
-        async with self._guarded(), self._engine.begin() as connection:
-            yield connection
+        self._engine = _make_engine(url) if url else None
 
     @asynccontextmanager
     async def one_statement(self) -> AsyncGenerator[AsyncConnection]:
         """Yield a connection on which each statement commits itself: one round trip instead of three.
 
         Raises:
-            DatabaseUnavailable: as `unit_of_work` does.
+            DatabaseUnavailable: when Postgres cannot be reached, is lost on the way, or takes longer than `BUDGET`; at
+                once while the breaker is open.
         """
-        async with self._guarded(), self._engine.connect() as connection:
-            yield await connection.execution_options(isolation_level="AUTOCOMMIT")
-
-    @asynccontextmanager
-    async def _guarded(self) -> AsyncGenerator[None]:
-        if not self._breaker.allows():
+        if self._engine is None or not self._breaker.allows():
             raise DatabaseUnavailable
         try:
-            async with asyncio.timeout(BUDGET):
-                yield
+            async with asyncio.timeout(BUDGET), self._engine.connect() as connection:
+                yield await connection.execution_options(isolation_level="AUTOCOMMIT")
         except Exception as error:
             if not _is_outage(error):
                 self._breaker.succeeded()
@@ -112,7 +88,22 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._engine.dispose()
+        if self._engine is not None:
+            await self._engine.dispose()
+
+
+def _make_engine(url: str) -> AsyncEngine:
+    engine = create_async_engine(
+        engine_url(url),
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=POOL_WAIT,
+        pool_recycle=RECYCLE,
+        pool_use_lifo=True,
+        connect_args=dict(_CONNECT),
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed_connection)
+    return engine
 
 
 def _is_outage(error: Exception) -> bool:
@@ -125,7 +116,7 @@ def _is_outage(error: Exception) -> bool:
 def _refuse_closed_connection(connection: Any, _record: Any, _proxy: Any) -> None:
     """Have the pool replace a connection that the server has closed.
 
-    Between two units of work the server has nothing to say, so a socket that is readable holds the end of the stream,
+    Between two statements the server has nothing to say, so a socket that is readable holds the end of the stream,
     or the last words before it. Asking the kernel costs microseconds; a ping would cost a round trip.
     """
     poll = select.poll()

@@ -1,0 +1,7 @@
+"""Conversations."""
+
+from lib.web.app import function, on_lambda
+from lib.web.routes import conversations
+
+app = function(conversations.router)
+lambda_handler = on_lambda(app)

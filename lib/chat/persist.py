@@ -1,0 +1,80 @@
+"""How a turn is kept: its question before the model is asked, its answer before the client is told it is done."""
+
+import asyncio
+import logging
+from uuid import UUID
+
+from lib.chat.prompt import HISTORY_MESSAGES
+from lib.db.session import Database
+from lib.errors import DatabaseUnavailable, NotFound
+from lib.ids import new_id
+from lib.store import turns, users
+from lib.store.turns import SaidMessage, TurnRecord, TurnResult
+
+_log = logging.getLogger("parley.chat")
+
+_saves: set[asyncio.Task[bool]] = set()
+
+
+async def keep_question(database: Database, turn: TurnRecord, *, continues: bool) -> tuple[SaidMessage, ...] | None:
+    """Commit the user's message and return what was said before; None when the database is away.
+
+    Raises:
+        ConversationNotFound: the turn continues what is not this caller's.
+        Unauthenticated: the account is gone.
+    """
+    try:
+        async with database.one_statement() as connection:
+            if continues:
+                return await turns.continue_(connection, turn, limit=HISTORY_MESSAGES)
+            await turns.begin(connection, turn)
+            return ()
+    except DatabaseUnavailable:
+        return None
+
+
+async def keep_answer(database: Database, turn: TurnRecord, result: TurnResult, *, begun: bool) -> bool:
+    """Commit the answer and its log line; return whether they are kept.
+
+    It runs in a task of its own: when the client leaves, its request is cancelled and the save goes on.
+    """
+    save = asyncio.create_task(_write(database, turn, result, begun=begun))
+    _saves.add(save)
+    save.add_done_callback(_saves.discard)
+    return await asyncio.shield(save)
+
+
+async def keep_exchange(database: Database, *, user_id: UUID, query: str, response: str) -> TurnRecord:
+    """Keep a question and an answer that were had elsewhere, as a conversation of their own.
+
+    Raises:
+        NotFound: there is no such user.
+        DatabaseUnavailable: nothing is stored.
+    """
+    async with database.one_statement() as connection:
+        user = await users.find(connection, user_id)
+        if user is None or not user.is_active:
+            raise NotFound("There is no such user.")
+        turn = TurnRecord(user.team_id, user_id, new_id(), new_id(), new_id(), query)
+        await turns.save_whole(connection, turn, TurnResult("complete", response, new_id()))
+    return turn
+
+
+async def settle() -> None:
+    """Wait for the saves that are under way: the last thing an instance does."""
+    if _saves:
+        await asyncio.wait(tuple(_saves))
+
+
+async def _write(database: Database, turn: TurnRecord, result: TurnResult, *, begun: bool) -> bool:
+    try:
+        async with database.one_statement() as connection:
+            if begun:
+                return await turns.finish(connection, turn, result)
+            return await turns.save_whole(connection, turn, result)
+    except DatabaseUnavailable:
+        return False
+    except Exception:
+        # The caller has read the answer: a fault of ours in keeping it must not take it back.
+        _log.exception("turn could not be saved")
+        return False

@@ -1,0 +1,91 @@
+"""How far a turn has come."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from lib.chat.citations import CitationFilter
+from lib.chat.events import Retrieval, Source, TextDelta, Usage
+from lib.ids import new_id
+from lib.store.turns import Outcome, TurnResult
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the search for passages gave."""
+
+    sources: tuple[Source, ...] = ()
+    retrieval: Retrieval = "off"
+
+
+@dataclass(slots=True)
+class Progress:
+    """What would be kept of a turn if it ended now. `begun` says whether the user's message is committed."""
+
+    begun: bool = False
+    found: Found = field(default_factory=Found)
+    model: str | None = None
+    usage: Usage | None = None
+    first_token_ms: int | None = None
+    _pieces: list[str] = field(default_factory=list[str])
+    _filter: CitationFilter = field(default_factory=lambda: CitationFilter(0))
+    _started_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    @property
+    def text(self) -> str:
+        """The answer so far, as the client was shown it."""
+        return "".join(self._pieces)
+
+    @property
+    def cited(self) -> tuple[int, ...]:
+        """The passages cited so far, ascending."""
+        return self._filter.cited
+
+    def answered_by(self, model: str) -> None:
+        """Note who answers, and when the first sign of it came."""
+        if self.model is None:
+            self.model, self.first_token_ms = model, self._elapsed_ms()
+
+    def passages_given(self, found: Found) -> None:
+        """Note what the model is given: the answer may cite that and nothing else."""
+        self.found, self._filter = found, CitationFilter(len(found.sources))
+
+    def said(self, text: str) -> TextDelta | None:
+        """Take a piece from the model; return what may be shown now."""
+        return self._show(self._filter.feed(storable(text)))
+
+    def ended(self) -> TextDelta | None:
+        """Return what was held back: the model is done."""
+        return self._show(self._filter.flush())
+
+    def result(self, outcome: Outcome, error_code: str | None = None) -> TurnResult:
+        """Return what is kept of the turn that ends like this."""
+        self.ended()
+        return TurnResult(
+            outcome=outcome,
+            text=self.text,
+            log_id=new_id(),
+            error_code=error_code,
+            model=self.model,
+            retrieval=self.found.retrieval,
+            passages=len(self.found.sources),
+            input_tokens=self.usage and self.usage.input_tokens,
+            output_tokens=self.usage and self.usage.output_tokens,
+            first_token_ms=self.first_token_ms,
+            total_ms=self._elapsed_ms(),
+        )
+
+    def _show(self, text: str) -> TextDelta | None:
+        if not text:
+            return None
+        self._pieces.append(text)
+        return TextDelta(text)
+
+    def _elapsed_ms(self) -> int:
+        return round((asyncio.get_running_loop().time() - self._started_at) * 1000)
+
+
+def storable(text: str) -> str:
+    """Return the text without what neither Postgres nor UTF-8 can hold: NULs and halves of surrogate pairs."""
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    return text.replace("\0", "")

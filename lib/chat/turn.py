@@ -1,0 +1,168 @@
+"""The turn: one question answered, the same for every endpoint and protocol.
+
+    load history | retrieve  ->  prompt  ->  provider  ->  persist  ->  log  ->  retain
+
+No step knows the wire, and none holds a database connection while tokens stream.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, assert_never
+from uuid import UUID
+
+from lib.chat.events import Failed, Finished, ReasoningDelta, Source, Sources, Started, Status, TurnEvent, Usage
+from lib.chat.persist import keep_answer, keep_question
+from lib.chat.progress import Found, Progress, storable
+from lib.chat.prompt import build_prompt
+from lib.chat.retention import retain
+from lib.db.session import Database
+from lib.errors import ParleyError, ProviderError, RetrievalUnavailable
+from lib.ids import new_id
+from lib.providers.base import PromptMessage, Provider, Reasoning, Text, TokenUsage
+from lib.providers.fallback import Fallback, Limits
+from lib.rag.retrieve import Retriever, Scope
+from lib.store.turns import TurnRecord
+
+NO_HISTORY: Final = Status("The conversation so far cannot be read right now; answering without it.", "warning")
+NO_SEARCH: Final = Status("The documents cannot be searched right now; answering without them.", "warning")
+
+_log = logging.getLogger("parley.chat")
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """What is asked, and by whom: `user_id` is None for a guest.
+
+    `selected_text` is a passage that the reader marked, to be answered from instead of a search within `scope`.
+    """
+
+    team_id: UUID
+    user_id: UUID | None
+    content: str
+    conversation_id: UUID | None = None
+    selected_text: str | None = None
+    scope: Scope = field(default_factory=Scope)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDeps:
+    """What a turn works with."""
+
+    database: Database
+    retriever: Retriever | None
+    providers: tuple[Provider, ...]
+    limits: Limits
+    retention_conversations: int
+
+
+async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnEvent]:
+    """Answer, as events: `Started` first, `Finished` or `Failed` last.
+
+    The user's message is committed before the provider is asked, and the answer before `Finished` says so. Closing the
+    generator cancels the provider and keeps what had arrived as interrupted. Without a database the turn goes on and
+    its events say `saved=False`.
+
+    Raises:
+        ConversationNotFound, Unauthenticated: before the first event; nothing is stored.
+    """
+    turn, progress = _record(request), Progress()
+    searching = asyncio.create_task(_retrieve(request, deps.retriever))
+    try:
+        history = await keep_question(deps.database, turn, continues=request.conversation_id is not None)
+        progress.begun = history is not None
+        try:
+            yield Started(turn.conversation_id, turn.answer_id, saved=progress.begun)
+            if request.conversation_id and history is None:
+                yield NO_HISTORY
+            progress.passages_given(await searching)
+            if progress.found.retrieval == "unavailable":
+                yield NO_SEARCH
+            yield Sources(progress.found.sources, progress.found.retrieval)
+            prompt = build_prompt(history or (), progress.found.sources, request.content)
+            async with aclosing(_answer(prompt, deps, progress)) as events:
+                async for event in events:
+                    yield event
+        except (asyncio.CancelledError, GeneratorExit):
+            await keep_answer(deps.database, turn, progress.result("interrupted"), begun=progress.begun)
+            raise
+        except Exception as error:
+            yield await _fail(turn, error, deps, progress)
+        else:
+            saved = await keep_answer(deps.database, turn, progress.result("complete"), begun=progress.begun)
+            yield Finished(
+                progress.text, progress.cited, progress.usage, progress.model or "", saved, datetime.now(UTC)
+            )
+            if saved and turn.user_id and request.conversation_id is None:
+                newest = deps.retention_conversations
+                await retain(deps.database, team_id=turn.team_id, user_id=turn.user_id, newest=newest)
+    finally:
+        searching.cancel()
+
+
+def _record(request: TurnRequest) -> TurnRecord:
+    """Give the turn its ids, so that whoever keeps it, now or later, keeps the same."""
+    return TurnRecord(
+        team_id=request.team_id,
+        user_id=request.user_id,
+        conversation_id=request.conversation_id or new_id(),
+        question_id=new_id(),
+        answer_id=new_id(),
+        question=request.content,
+    )
+
+
+async def _retrieve(request: TurnRequest, retriever: Retriever | None) -> Found:
+    """Find passages, or take the one the reader marked."""
+    if request.selected_text is not None:
+        return Found((Source(1, "Selected text", (), None, None, None, None, None, request.selected_text),), "used")
+    if retriever is None:
+        return Found()
+    try:
+        passages = await retriever.search(request.content, team_id=request.team_id, scope=request.scope)
+    except RetrievalUnavailable:
+        return Found((), "unavailable")
+    sources = tuple(
+        Source(index, p.title, p.headings, p.uri, p.document_id, p.start, p.end, p.score, p.text)
+        for index, p in enumerate(passages, 1)
+    )
+    return Found(sources, "used" if sources else "empty")
+
+
+async def _answer(prompt: tuple[PromptMessage, ...], deps: TurnDeps, progress: Progress) -> AsyncGenerator[TurnEvent]:
+    """Ask the provider and yield the answer, its false citations left out.
+
+    Raises:
+        ProviderError: it failed, or had nothing to say.
+    """
+    provider = Fallback(deps.providers, deps.limits)
+    async with aclosing(provider.stream(prompt)) as chunks:
+        async for chunk in chunks:
+            progress.answered_by(provider.model)
+            match chunk:
+                case Text(text):
+                    if shown := progress.said(text):
+                        yield shown
+                case Reasoning(text):
+                    yield ReasoningDelta(storable(text))
+                case TokenUsage(read, written):
+                    progress.usage = Usage(read, written)
+                    yield progress.usage
+                case _:
+                    assert_never(chunk)
+    if rest := progress.ended():
+        yield rest
+    if not progress.text:
+        raise ProviderError("The model gave no answer.")
+
+
+async def _fail(turn: TurnRecord, error: Exception, deps: TurnDeps, progress: Progress) -> Failed:
+    """Keep what arrived of a turn that broke, and return what the caller is told."""
+    if not isinstance(error, ParleyError):
+        _log.error("turn failed", exc_info=error)
+        error = ParleyError()
+    saved = await keep_answer(deps.database, turn, progress.result("failed", error.code), begun=progress.begun)
+    return Failed(error.code, str(error), progress.text, saved)

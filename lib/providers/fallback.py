@@ -1,0 +1,95 @@
+"""The order of fallback, and the clock: one answer out of several providers, each watched alike."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Self
+
+from lib.errors import ContextTooLong, ProviderError, ProviderRefused, ProviderTimeout
+from lib.providers.base import Chunk, PromptMessage, Provider
+
+_log = logging.getLogger("parley.providers")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds of silence a turn bears: before the first token, between two chunks, and the whole turn."""
+
+    first_token: float
+    stall: float
+    whole: float
+
+    @classmethod
+    def of(cls, agent_timeout: float) -> Self:
+        """Derive the limits: half of a turn for the first token, so that a second provider has the other half."""
+        return cls(first_token=agent_timeout / 2, stall=agent_timeout / 3, whole=agent_timeout)
+
+
+class Fallback:
+    """One turn's provider: the first of several that begins to answer.
+
+    A provider that fails before its first chunk is followed by the next; a single one is asked once more. After the
+    first chunk a failure is final, since a second answer would not go on from half of a first.
+    """
+
+    def __init__(self, providers: Sequence[Provider], limits: Limits) -> None:
+        """Take the providers, at least one, in their order."""
+        self._attempts = providers if len(providers) > 1 else [*providers, *providers]
+        self._limits = limits
+        self._current = providers[0]
+
+    @property
+    def model(self) -> str:
+        """The model that answers, or was asked last."""
+        return self._current.model
+
+    async def stream(self, messages: tuple[PromptMessage, ...]) -> AsyncGenerator[Chunk]:
+        """Yield the answer.
+
+        Raises:
+            ProviderTimeout: when a limit was passed.
+            ProviderError: the first provider's own, when none began to answer; else that of the one that broke off.
+        """
+        deadline = asyncio.get_running_loop().time() + self._limits.whole
+        failure: ProviderError | None = None
+        for provider in self._attempts:
+            if failure and provider is self._current and isinstance(failure, _POINTLESS_AGAIN):
+                break
+            self._current, begun = provider, False
+            try:
+                async with aclosing(self._watched(provider, messages, deadline)) as chunks:
+                    async for chunk in chunks:
+                        begun = True
+                        yield chunk
+            except ProviderError as error:
+                if begun:
+                    raise
+                _log.warning("%s did not begin to answer: %s", provider.model, error.code)
+                failure = failure or error
+            else:
+                return
+        raise failure or ProviderError
+
+    async def _watched(
+        self, provider: Provider, messages: tuple[PromptMessage, ...], deadline: float
+    ) -> AsyncGenerator[Chunk]:
+        """Yield the provider's chunks; only its silence counts against it, never a slow reader on our side."""
+        clock = asyncio.get_running_loop().time
+        patience = self._limits.first_token
+        async with aclosing(provider.stream(messages)) as chunks:
+            while True:
+                try:
+                    async with asyncio.timeout_at(min(clock() + patience, deadline)):
+                        chunk = await anext(chunks, None)
+                except TimeoutError:
+                    raise ProviderTimeout from None
+                if chunk is None:
+                    return
+                yield chunk
+                patience = self._limits.stall
+
+
+# Asking the same provider again would give the same error, or take as long to give none.
+_POINTLESS_AGAIN = (ProviderRefused, ContextTooLong, ProviderTimeout)

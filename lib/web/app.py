@@ -1,0 +1,122 @@
+"""`function(*routers)`: one serverless function's app, with everything that all of them share.
+
+It is the one place that knows which HTTP status an error has.
+"""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from mangum import Mangum
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse, Response
+
+from lib import errors
+from lib.chat.persist import settle
+from lib.errors import ParleyError
+from lib.http import close_http_session
+from lib.settings import get_settings
+from lib.web.instance import this_instance
+from lib.web.middleware import BodyLimit, LastResort, RequestIds, request_id
+
+STATUS: Final[dict[type[ParleyError], int]] = {
+    errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
+    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.InvalidCredentials: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
+    errors.EmailTaken: HTTPStatus.CONFLICT,
+    errors.TeamRequired: HTTPStatus.CONFLICT,
+    errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.RetrievalUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.NoProvider: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ProviderError: HTTPStatus.BAD_GATEWAY,
+    errors.ProviderTimeout: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.ProviderRateLimited: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ContextTooLong: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ParleyError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""The status of an error is that of the nearest of its ancestors named here."""
+
+_log = logging.getLogger("parley.web")
+
+
+def function(*routers: APIRouter) -> FastAPI:
+    """Return the app of one function.
+
+    Raises:
+        SettingsInvalid: the environment cannot work; the function refuses to start.
+    """
+    settings = get_settings()
+    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
+    app = FastAPI(title="Parley", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_close_on_shutdown)
+    for router in routers:
+        app.include_router(router)
+    app.add_exception_handler(ParleyError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_invalid)
+    app.add_exception_handler(HTTPException, _refuse_http)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(LastResort, answer=lambda: _answer_to(ParleyError()))
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.allowed_origins,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+        expose_headers=["X-Request-ID", "Retry-After"],
+        allow_credentials=True,
+    )
+    app.add_middleware(RequestIds)
+    return app
+
+
+def on_lambda(app: FastAPI) -> Mangum:
+    """Return the app as a Lambda handler.
+
+    Lifespan is off: Mangum would start and stop the app on every invocation, and close what a warm instance keeps.
+    """
+    return Mangum(app, lifespan="off")
+
+
+@asynccontextmanager
+async def _close_on_shutdown(_app: FastAPI) -> AsyncGenerator[None]:
+    yield
+    await settle()
+    await this_instance().database.close()
+    await close_http_session()
+
+
+async def _refuse(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ParleyError)  # noqa: S101 - registered for this class alone
+    return _answer_to(error)
+
+
+async def _refuse_invalid(_request: Request, error: Exception) -> Response:
+    """Say what is wrong and where, and never repeat what was sent: it may be a password."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
+    faults = [{name: fault[name] for name in ("type", "loc", "msg")} for fault in error.errors()]
+    return _error(HTTPStatus.UNPROCESSABLE_ENTITY, faults, errors.InvalidRequest.code)
+
+
+async def _refuse_http(_request: Request, error: Exception) -> Response:
+    """Give the framework's own refusals our shape."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    ours = {404: errors.NotFound, 405: errors.MethodNotAllowed, 413: errors.BodyTooLarge}
+    kind = ours.get(error.status_code, errors.InvalidRequest)
+    return _error(error.status_code, kind.detail, kind.code, error.headers)
+
+
+def _answer_to(error: ParleyError) -> Response:
+    status = next(STATUS[ancestor] for ancestor in type(error).__mro__ if ancestor in STATUS)
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
+    return _error(status, str(error), error.code, headers)
+
+
+def _error(status: int, detail: Any, code: str, headers: Any = None) -> Response:
+    return JSONResponse({"detail": detail, "code": code, "request_id": request_id.get()}, status, headers)

@@ -1,0 +1,55 @@
+"""What a warm instance keeps between requests: connections and clients, never truth."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache, cached_property
+
+from lib.auth.tokens import TokenSigner
+from lib.chat.turn import TurnDeps
+from lib.db.session import Database
+from lib.providers import get_providers
+from lib.providers.fallback import Limits
+from lib.rag.retrieve import Retriever
+from lib.settings import Settings, get_settings
+
+
+@dataclass(frozen=True)
+class Instance:
+    """Made once a process; each part when it is first needed."""
+
+    settings: Settings
+
+    @cached_property
+    def database(self) -> Database:
+        """Postgres; without a URL it is always unavailable."""
+        url = self.settings.database_url
+        return Database(url.get_secret_value() if url else None)
+
+    @cached_property
+    def signer(self) -> TokenSigner:
+        """What signs and reads access tokens."""
+        secret = self.settings.jwt_secret_key
+        return TokenSigner(
+            secret.get_secret_value() if secret else "", timedelta(minutes=self.settings.access_token_expire_minutes)
+        )
+
+    @cached_property
+    def turn(self) -> TurnDeps:
+        """What a turn works with.
+
+        Raises:
+            NoProvider: no model is configured.
+        """
+        return TurnDeps(
+            database=self.database,
+            retriever=Retriever.from_settings(self.settings),
+            providers=get_providers(self.settings),
+            limits=Limits.of(self.settings.agent_timeout),
+            retention_conversations=self.settings.retention_conversations,
+        )
+
+
+@cache
+def this_instance() -> Instance:
+    """Return this process's instance."""
+    return Instance(get_settings())
