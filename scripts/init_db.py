@@ -55,7 +55,7 @@ async def keep_default_team(database: Database, slug: str) -> None:
         SettingsInvalid: another team has the slug.
         DatabaseUnavailable: it cannot be reached.
     """
-    async with database.unit_of_work() as connection:
+    async with database.one_statement() as connection:
         if await teams.find_id(connection, slug) not in {None, DEFAULT_TEAM_ID}:
             raise SettingsInvalid(f"DEFAULT_TEAM is {slug!r}, which is the slug of another team")
         await teams.keep_default(connection, slug)
@@ -68,7 +68,7 @@ async def make_admin(database: Database, email: str) -> bool:
         ValueError: `email` is no address.
         DatabaseUnavailable: it cannot be reached.
     """
-    async with database.unit_of_work() as connection:
+    async with database.one_statement() as connection:
         return await users.make_admin(connection, team_id=DEFAULT_TEAM_ID, email=normalise_email(email))
 
 
@@ -100,7 +100,7 @@ def main() -> int:
     try:
         asyncio.run(_run(arguments.admin))
     except (CommandError, ParleyError, SettingsInvalid, ValueError) as error:
-        print(f"Nothing more was done: {error}", file=sys.stderr)
+        print(f"init_db: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -45,14 +45,14 @@ def _migrate() -> None:
             )
             context.run_migrations()
     except DBAPIError as error:
-        raise CommandError(f"the database says: {_reason(error)}") from error
+        raise CommandError(f"the database of DATABASE_URL cannot be used: {_reason(error)}") from error
 
 
 def _reason(error: DBAPIError) -> str:
     """Return the server's own words, or libpq's, without the address, which may hold a part of a mistyped password."""
     diagnosis = getattr(error.orig, "diag", None)
-    words: str = getattr(diagnosis, "message_primary", None) or str(error.orig).strip().splitlines()[-1]
-    return words.rpartition(": ")[2]
+    words: str = getattr(diagnosis, "message_primary", None) or str(error.orig).splitlines()[0]
+    return words.rpartition(": ")[2].strip()
 
 
 def _write_sql() -> None:

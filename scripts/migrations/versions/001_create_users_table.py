@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_users"),
         sa.ForeignKeyConstraint(["team_id"], ["teams.id"], name="fk_users_team_id", ondelete="CASCADE"),
         sa.UniqueConstraint("team_id", "email", name="uq_users_team_id_email"),
-        sa.CheckConstraint("role IN ('user', 'admin')", name="ck_users_role"),
+        sa.CheckConstraint("role IN ('user', 'admin')", name=op.f("ck_users_role")),
     )
     op.create_index("ix_users_email", "users", ["email"])
 

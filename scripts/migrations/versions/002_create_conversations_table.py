@@ -41,8 +41,10 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["conversation_id"], ["conversations.id"], name="fk_messages_conversation_id", ondelete="CASCADE"
         ),
-        sa.CheckConstraint("role IN ('user', 'assistant')", name="ck_messages_role"),
-        sa.CheckConstraint("status IN ('streaming', 'complete', 'interrupted', 'failed')", name="ck_messages_status"),
+        sa.CheckConstraint("role IN ('user', 'assistant')", name=op.f("ck_messages_role")),
+        sa.CheckConstraint(
+            "status IN ('streaming', 'complete', 'interrupted', 'failed')", name=op.f("ck_messages_status")
+        ),
     )
     op.create_index("ix_messages_conversation_id_id", "messages", ["conversation_id", "id"])
     op.create_index("ix_messages_team_id", "messages", ["team_id"])

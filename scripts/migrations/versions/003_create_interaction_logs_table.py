@@ -29,7 +29,9 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_interaction_logs"),
         sa.ForeignKeyConstraint(["team_id"], ["teams.id"], name="fk_interaction_logs_team_id", ondelete="CASCADE"),
-        sa.CheckConstraint("outcome IN ('complete', 'interrupted', 'failed')", name="ck_interaction_logs_outcome"),
+        sa.CheckConstraint(
+            "outcome IN ('complete', 'interrupted', 'failed')", name=op.f("ck_interaction_logs_outcome")
+        ),
     )
     op.create_index("ix_interaction_logs_team_id_created_at", "interaction_logs", ["team_id", "created_at"])
 
