@@ -1,0 +1,42 @@
+"""One JSON request to a service that search depends on, with every way it can fail folded into one exception."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from lib.http import http_session
+
+MAX_REPLY: Final = 16 * 1024 * 1024
+"""Bytes. A hundred passages are a hundredth of it; more is not an answer."""
+
+
+class ServiceFailed(Exception):
+    """The service could not be used. The message names it and the fault, and holds neither keys nor what was asked."""
+
+
+async def post[Reply](url: str, body: object, *, service: str, headers: Mapping[str, str], reply: type[Reply]) -> Reply:
+    """Send `body` as JSON and decode the answer as `reply`. The caller watches the clock.
+
+    Raises:
+        ServiceFailed: refused, another status than 200, an answer that is too large or not what `reply` describes.
+    """
+    sent = {"Content-Type": "application/json", "Accept-Encoding": "identity", **headers}
+    try:
+        data = msgspec.json.encode(body)
+        async with http_session().post(url, data=data, headers=sent, allow_redirects=False) as response:
+            if response.status != 200:
+                raise ServiceFailed(f"the {service} answered with status {response.status}")
+            return msgspec.json.decode(await _read(response, service), type=reply)
+    except (aiohttp.ClientError, OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise ServiceFailed(f"the {service} could not be used: {type(error).__name__}") from error
+
+
+async def _read(response: aiohttp.ClientResponse, service: str) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_REPLY:
+            raise ServiceFailed(f"the {service} sent more than {MAX_REPLY} bytes")
+    return bytes(body)
