@@ -8,7 +8,7 @@ import msgspec
 
 from lib.errors import ProviderError
 from lib.providers.base import Reasoning, Text, TokenUsage
-from lib.providers.faults import VendorFault
+from lib.providers.faults import CUT_SHORT, FILTERED, VendorFault
 from lib.providers.sse import DataLines
 
 ANSWER_LIMIT: Final = 32 * 1024 * 1024
@@ -91,18 +91,18 @@ class CompletionReader:
         Raises:
             ProviderError: when the vendor never said that the answer is whole; besides what `feed` raises.
         """
-        pieces = [] if self._streamed else self._read(self._whole)
+        pieces = [] if self._streamed else self._read(bytes(self._whole))
         if not self.ended:
-            raise ProviderError("The model stopped in the middle of its answer.")
+            raise ProviderError(CUT_SHORT)
         return pieces
 
-    def _read(self, payload: bytearray) -> list[Text | Reasoning]:
+    def _read(self, payload: bytes) -> list[Text | Reasoning]:
         if payload == b"[DONE]":
             self.ended = True
             return []
         completion = _completion.decode(payload)
         if completion.error is not None:
-            raise VendorFault.read(bytes(payload))
+            raise VendorFault.read(payload)
         if completion.usage is not None:
             self.usage = TokenUsage(completion.usage.prompt_tokens, completion.usage.completion_tokens)
         return self._read_choice(completion.choices[0]) if completion.choices else []
@@ -119,5 +119,5 @@ class CompletionReader:
         if choice.finish_reason:
             self.ended = True
             if choice.finish_reason == "content_filter" and not self._has_text:
-                raise ProviderError("The model's provider filtered this answer.")
+                raise ProviderError(FILTERED)
         return pieces

@@ -18,6 +18,8 @@ from lib.errors import ContextTooLong, ProviderError, ProviderRateLimited, Provi
 
 _log = logging.getLogger("parley.providers")
 
+CUT_SHORT: Final = "The model stopped in the middle of its answer."
+FILTERED: Final = "The model's provider filtered this answer."
 LOGGED_CHARACTERS: Final = 300
 LONGEST_RETRY_AFTER: Final = 3600
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -87,6 +89,8 @@ def faults_as_ours(model: str, sent: Collection[str]) -> Generator[None]:
         ours, words = fault.as_ours(), f"{fault.status} {_without(sent, fault.words)}"
     except TimeoutError as error:
         ours, words = ProviderTimeout(), repr(error)
+    except aiohttp.ClientPayloadError as error:
+        ours, words = ProviderError(CUT_SHORT), repr(error)
     except (aiohttp.ClientError, *UNREADABLE) as error:
         ours, words = ProviderError(), repr(error)
     else:

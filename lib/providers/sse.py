@@ -18,7 +18,7 @@ class DataLines:
     def __init__(self) -> None:
         self._rest = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[bytearray]:
+    def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the payloads that `data` completes. A last line that never ends is none, as the format has it.
 
         Raises:
@@ -29,7 +29,7 @@ class DataLines:
         for line in lines:
             _refuse_too_long(line)
             if line.startswith(b"data:") and (payload := line[5:].strip()):
-                yield payload
+                yield bytes(payload)
         _refuse_too_long(self._rest)
 
 

@@ -108,6 +108,7 @@ class Upstream:
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        self.resume()
         await self._runner.cleanup()
 
     def routes(self) -> Sequence[web.RouteDef]:
