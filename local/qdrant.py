@@ -160,10 +160,9 @@ def _handler(client: QdrantClient, action: Action, model: Any) -> Callable[[web.
 
 
 def _answer(started: float, status: int, *, result: object = None, error: str | None = None) -> web.Response:
-    body = {"time": time.perf_counter() - started, "status": "ok" if error is None else {"error": error}}
-    if error is None:
-        body["result"] = result
-    return web.Response(body=msgspec.json.encode(body, enc_hook=_plain), status=status, content_type="application/json")
+    outcome: dict[str, object] = {"result": result, "status": "ok"} if error is None else {"status": {"error": error}}
+    data = msgspec.json.encode({**outcome, "time": time.perf_counter() - started}, enc_hook=_plain)
+    return web.Response(body=data, status=status, content_type="application/json")
 
 
 def _plain(value: object) -> object:
