@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,18 @@ PR_SET_PDEATHSIG: Final = 1
 
 class PartFailed(Exception):
     """A local part cannot start or go on. The message is one sentence for the person at the terminal."""
+
+
+def installed(package: str) -> Path:
+    """Return the folder of an installed package, wanted for the files it carries, without importing it.
+
+    Raises:
+        PartFailed: when it is not installed.
+    """
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise PartFailed(f"{package} is not installed here: `make dev` installs it.")
+    return Path(found.origin).parent
 
 
 def serve(app: "web.Application") -> None:

