@@ -39,13 +39,14 @@ def env_example() -> str:
     """Return every variable with what it means, commented out, at its default."""
     lines = ["# Copy to .env and set what you need. From lib/settings.py, by scripts/export.py."]
     for name, field in Settings.model_fields.items():
-        names = _variables(name, field)
+        names = variables(name, field)
         lines += ["", *textwrap.wrap(field.description or "", 118, initial_indent="# ", subsequent_indent="# ")]
         lines += [f"#{variable}={_default(field)}" for variable in names]
     return "\n".join(lines) + "\n"
 
 
-def _variables(name: str, field: FieldInfo) -> list[str]:
+def variables(name: str, field: FieldInfo) -> list[str]:
+    """Return the names of a setting in the environment, the one that wins first."""
     alias = field.validation_alias
     return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [name.upper()]
 
