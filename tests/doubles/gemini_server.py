@@ -34,10 +34,8 @@ class GeminiServer(Upstream):
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         call, script = await self.receive(request)
-        if script.status != 200:
-            return web.json_response(dict(script.error), status=script.status, headers=dict(script.headers))
-        if script.raw is not None:
-            return web.Response(body=script.raw, headers={"Content-Type": "text/event-stream", **script.headers})
+        if (response := self.outright(script)) is not None:
+            return response
         pieces = [
             *(_frame(script, {"text": piece, "thought": True}) for piece in script.reasoning),
             *(_frame(script, {"text": piece}) for piece in script.pieces),

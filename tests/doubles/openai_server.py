@@ -40,10 +40,8 @@ class OpenAIServer(Upstream):
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         call, script = await self.receive(request)
-        if script.status != 200:
-            return web.json_response(dict(script.error), status=script.status, headers=dict(script.headers))
-        if script.raw is not None:
-            return web.Response(body=script.raw, headers={"Content-Type": "text/event-stream", **script.headers})
+        if (response := self.outright(script)) is not None:
+            return response
         if script.rejects in call.body:
             words = {"message": f"Unrecognized request argument: {script.rejects}", "type": "invalid_request_error"}
             return web.json_response({"error": words}, status=400)

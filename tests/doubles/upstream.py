@@ -29,7 +29,7 @@ class Script:
         status: an HTTP status other than 200 answers with `error` alone.
         error: the error's body, as the vendor would write it.
         headers: more headers of the answer, such as `Retry-After`.
-        raw: these bytes are the whole body, whatever they are.
+        raw: these bytes are the whole body, whatever they are and whatever the status.
         write_size: bytes of each write to the socket, so that frames are cut anywhere.
         line_end: between the lines of the stream.
         done: whether the stream ends with the vendor's last word (`[DONE]`).
@@ -48,7 +48,7 @@ class Script:
     cut_at: int | None = None
     error_at: int | None = None
     status: int = 200
-    error: Mapping[str, Any] = field(default_factory=lambda: {"error": {"message": "The vendor's own words."}})
+    error: Any = field(default_factory=lambda: {"error": {"message": "The vendor's own words."}})
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     raw: bytes | None = None
     write_size: int | None = None
@@ -95,6 +95,7 @@ class Upstream:
         self.calls: list[Call] = []
         self.url = ""
         self._scripts = [Script()]
+        self._transports: set[asyncio.BaseTransport | None] = set()
         self._arrivals: asyncio.Queue[Call] = asyncio.Queue()
         self._resumed = asyncio.Event()
 
@@ -115,6 +116,11 @@ class Upstream:
         """What the vendor's server answers."""
         raise NotImplementedError
 
+    @property
+    def connections(self) -> int:
+        """How many connections have carried model calls."""
+        return len(self._transports)
+
     def play(self, *scripts: Script) -> None:
         """Answer the next calls by these scripts, in order; the last one answers all that follow."""
         self._scripts = list(scripts)
@@ -131,8 +137,19 @@ class Upstream:
         """Record a model call, and return it with the script that answers it."""
         call = Call(request.path, dict(request.headers), await request.json())
         self.calls.append(call)
+        self._transports.add(request.transport)
         self._arrivals.put_nowait(call)
         return call, self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
+
+    @staticmethod
+    def outright(script: Script) -> web.Response | None:
+        """Return what the script answers without any completion: an error, or bytes as they are."""
+        if script.raw is not None:
+            headers = {"Content-Type": "text/event-stream", **script.headers}
+            return web.Response(body=script.raw, status=script.status, headers=headers)
+        if script.status != 200:
+            return web.json_response(script.error, status=script.status, headers=script.headers)
+        return None
 
     async def stream(
         self,
