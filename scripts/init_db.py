@@ -21,7 +21,7 @@ from alembic.util import CommandError
 
 from lib.auth.accounts import normalise_email
 from lib.db.session import Database
-from lib.errors import ParleyError
+from lib.errors import NotFound, ParleyError
 from lib.ids import DEFAULT_TEAM_ID
 from lib.settings import SettingsInvalid, get_settings
 from lib.store import teams, users
@@ -65,11 +65,14 @@ async def make_admin(database: Database, email: str) -> bool:
     """Give the account of `email` in the default team the admin role; return whether there is one.
 
     Raises:
-        ValueError: `email` is no address.
         DatabaseUnavailable: it cannot be reached.
     """
+    try:
+        address = normalise_email(email)
+    except ValueError:
+        return False
     async with database.one_statement() as connection:
-        return await users.make_admin(connection, team_id=DEFAULT_TEAM_ID, email=normalise_email(email))
+        return await users.make_admin(connection, team_id=DEFAULT_TEAM_ID, email=address)
 
 
 async def _run(admin: str | None) -> None:
@@ -85,7 +88,7 @@ async def _run(admin: str | None) -> None:
         print(f"The default team is {settings.default_team!r}.")
         if admin is not None:
             if not await make_admin(database, admin):
-                raise ValueError(f"nobody is registered as {admin} in the default team; register first")
+                raise NotFound(f"nobody is registered as {admin} in the default team; register first")
             print(f"{admin} is an administrator.")
     finally:
         await database.close()
@@ -99,7 +102,7 @@ def main() -> int:
     os.chdir(ROOT)  # where .env lies
     try:
         asyncio.run(_run(arguments.admin))
-    except (CommandError, ParleyError, SettingsInvalid, ValueError) as error:
+    except (CommandError, ParleyError, SettingsInvalid) as error:
         print(f"init_db: {error}", file=sys.stderr)
         return 1
     return 0

@@ -101,3 +101,7 @@ async def test_a_registered_user_becomes_admin_however_the_address_is_spelled(da
     async with database.one_statement() as connection:
         (ada,) = await users.find_by_email(connection, "ada@example.com", team=None)
     assert ada.role == "admin"
+
+
+async def test_what_is_no_address_is_nobody(database: Database) -> None:
+    assert not await make_admin(database, "ada")
