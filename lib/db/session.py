@@ -6,11 +6,14 @@ prepared statements, no session state, and no round trip spent on asking whether
 
 import asyncio
 import logging
+import os
 import select
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Any, Final
+import socket
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, cast
 
+import psycopg
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -25,11 +28,13 @@ POOL_WAIT: Final = 2.0
 """Seconds a statement waits for one of them."""
 RECYCLE: Final = 240
 """Seconds after which a connection is replaced: below the five minutes after which Neon suspends an idle database."""
-BUDGET: Final = 5.0
-"""Seconds a statement may take in all, connecting included."""
+STATEMENT: Final = 3.0
+"""Seconds a statement may take."""
+CONNECT: Final = 3
+"""Seconds a connection may take to make."""
 _CONNECT: Final = {
     "prepare_threshold": None,  # a transaction-mode pooler gives the next transaction another server
-    "connect_timeout": 3,
+    "connect_timeout": CONNECT,
     "keepalives_idle": 30,
     "tcp_user_timeout": 5000,  # a frozen instance wakes up with dead sockets: notice within seconds
     "application_name": "parley",
@@ -68,14 +73,15 @@ class Database:
         """Yield a connection on which each statement commits itself: one round trip instead of three.
 
         Raises:
-            DatabaseUnavailable: when Postgres cannot be reached, is lost on the way, or takes longer than `BUDGET`; at
-                once while the breaker is open.
+            DatabaseUnavailable: when Postgres cannot be reached, is lost on the way, or is silent too long; at once
+                while the breaker is open.
         """
         if self._engine is None or not self._breaker.allows():
             raise DatabaseUnavailable
         try:
-            async with asyncio.timeout(BUDGET), self._engine.connect() as connection:
-                yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+            async with self._engine.connect() as connection:
+                with _hung_up_after(STATEMENT, connection):
+                    yield await connection.execution_options(isolation_level="AUTOCOMMIT")
         except Exception as error:
             if not _is_outage(error):
                 self._breaker.succeeded()
@@ -111,6 +117,27 @@ def _is_outage(error: Exception) -> bool:
     return isinstance(error, OperationalError | InterfaceError | PoolTimeout | TimeoutError) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
+
+
+@contextmanager
+def _hung_up_after(seconds: float, connection: AsyncConnection) -> Generator[None]:
+    """Shut the socket of a connection that is silent for too long; psycopg then sees that the server is gone.
+
+    Cancelling the wait instead would have psycopg ask the silent server to cancel the query, for seconds more.
+    """
+    pooled = connection.sync_connection
+    assert pooled is not None  # noqa: S101 - it is connected
+    fileno: int = cast("psycopg.AsyncConnection", pooled.connection.driver_connection).fileno()
+    timer = asyncio.get_running_loop().call_later(seconds, _hang_up, fileno)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _hang_up(fileno: int) -> None:
+    with socket.socket(fileno=os.dup(fileno)) as duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)
 
 
 def _refuse_closed_connection(connection: Any, _record: Any, _proxy: Any) -> None:

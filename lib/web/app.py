@@ -3,25 +3,23 @@
 It is the one place that knows which HTTP status an error has.
 """
 
+import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from mangum import Mangum
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 
 from lib import errors
-from lib.chat.persist import settle
 from lib.errors import ParleyError
-from lib.http import close_http_session
-from lib.settings import get_settings
-from lib.web.instance import this_instance
+from lib.web.instance import Instance, this_instance
 from lib.web.middleware import BodyLimit, LastResort, RequestIds, request_id
 
 STATUS: Final[dict[type[ParleyError], int]] = {
@@ -48,15 +46,17 @@ STATUS: Final[dict[type[ParleyError], int]] = {
 _log = logging.getLogger("parley.web")
 
 
-def function(*routers: APIRouter) -> FastAPI:
-    """Return the app of one function.
+def function(*routers: APIRouter, instance: Instance | None = None) -> FastAPI:
+    """Return the app of one function, by default on what this process keeps.
 
     Raises:
         SettingsInvalid: the environment cannot work; the function refuses to start.
     """
-    settings = get_settings()
+    instance = instance or this_instance()
+    settings = instance.settings
     logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
     app = FastAPI(title="Parley", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_close_on_shutdown)
+    app.state.instance = instance
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(ParleyError, _refuse)
@@ -76,20 +76,28 @@ def function(*routers: APIRouter) -> FastAPI:
     return app
 
 
-def on_lambda(app: FastAPI) -> Mangum:
+def on_lambda(app: FastAPI) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
     """Return the app as a Lambda handler.
 
-    Lifespan is off: Mangum would start and stop the app on every invocation, and close what a warm instance keeps.
+    Mangum is made with the first event, so that no other platform pays for it, and on one event loop for the life of
+    the instance, since what an instance keeps belongs to its loop. Lifespan is off: it would start and stop the app,
+    and close all of that, with every event.
     """
-    return Mangum(app, lifespan="off")
+
+    @cache
+    def adapter() -> Callable[[Any, Any], dict[str, Any]]:
+        from mangum import Mangum
+
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        return Mangum(app, lifespan="off")
+
+    return lambda event, context: adapter()(event, context)
 
 
 @asynccontextmanager
-async def _close_on_shutdown(_app: FastAPI) -> AsyncGenerator[None]:
+async def _close_on_shutdown(app: FastAPI) -> AsyncGenerator[None]:
     yield
-    await settle()
-    await this_instance().database.close()
-    await close_http_session()
+    await app.state.instance.close()
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:

@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from lib.auth.callers import Caller, identify
 from lib.errors import NotFound, Unauthenticated
 from lib.settings import Settings
-from lib.web.instance import Instance, this_instance
+from lib.web.instance import Instance
 
 ACCESS_COOKIE = "access_token"
 
@@ -17,8 +17,8 @@ def access_cookie(settings: Settings) -> str:
     return f"__Host-{ACCESS_COOKIE}" if settings.environment == "production" else ACCESS_COOKIE
 
 
-async def _instance() -> Instance:
-    return this_instance()
+async def _instance(request: Request) -> Instance:
+    return request.app.state.instance
 
 
 ThisInstance = Annotated[Instance, Depends(_instance)]

@@ -5,8 +5,10 @@ from datetime import timedelta
 from functools import cache, cached_property
 
 from lib.auth.tokens import TokenSigner
+from lib.chat.persist import settle
 from lib.chat.turn import TurnDeps
 from lib.db.session import Database
+from lib.http import close_http_session
 from lib.providers import get_providers
 from lib.providers.fallback import Limits
 from lib.rag.retrieve import Retriever
@@ -47,6 +49,12 @@ class Instance:
             limits=Limits.of(self.settings.agent_timeout),
             retention_conversations=self.settings.retention_conversations,
         )
+
+    async def close(self) -> None:
+        """Finish what is being saved, and close every connection."""
+        await settle()
+        await self.database.close()
+        await close_http_session()
 
 
 @cache

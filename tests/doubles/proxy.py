@@ -1,0 +1,78 @@
+"""A TCP proxy in front of Postgres that fails on command: it refuses, drops, or falls silent."""
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+
+class PostgresProxy:
+    """Forwards to the server that a URL names, until told otherwise.
+
+    Attributes:
+        connections: how many were ever accepted.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        parts = urlsplit(database_url)
+        self._socket = Path(parse_qs(parts.query)["host"][0]) / ".s.PGSQL.5432"
+        self._database = parts.path
+        self._live = asyncio.Event()
+        self._live.set()
+        self._refusing = False
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.connections = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._live.set()
+        self._server.close()
+        self.drop()
+        await self._server.wait_closed()
+
+    @property
+    def url(self) -> str:
+        """What a client is configured with."""
+        port = self._server.sockets[0].getsockname()[1]
+        return f"postgresql://postgres@127.0.0.1:{port}{self._database}"
+
+    def refuse(self) -> None:
+        """Drop every connection and close each new one at once."""
+        self._refusing = True
+        self.drop()
+
+    def drop(self) -> None:
+        """Drop every connection."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def stall(self) -> None:
+        """Forward nothing until `heal`, and keep every connection open."""
+        self._live.clear()
+
+    def heal(self) -> None:
+        """Forward again."""
+        self._refusing = False
+        self._live.set()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        if self._refusing:
+            writer.transport.abort()
+            return
+        server_reader, server_writer = await asyncio.open_unix_connection(self._socket)
+        self._writers |= {writer, server_writer}
+        with suppress(ConnectionError):
+            await asyncio.gather(self._copy(reader, server_writer), self._copy(server_reader, writer))
+        self._writers -= {writer, server_writer}
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            await self._live.wait()
+            writer.write(data)
+            await writer.drain()
+        writer.close()
