@@ -112,8 +112,8 @@ def _told(body: bytes) -> tuple[int, str]:
     if isinstance(said.error, str):
         return 0, said.error
     words = said.error or said
-    told = " ".join(str(word) for word in (words.code, words.type, words.message) if word is not None)
-    return words.code if isinstance(words.code, int) else 0, told
+    status, name = (words.code, None) if isinstance(words.code, int) else (0, words.code)
+    return status, " ".join(word for word in (name, words.type, words.message) if word)
 
 
 def _without(sent: Collection[str], words: str) -> str:

@@ -104,7 +104,10 @@ class OpenAIProvider:
         return models[0].id
 
     async def _request(self, method: str, path: str, body: dict[str, object] | None = None) -> aiohttp.ClientResponse:
-        """Send a request, once more if a kept connection turns out to be closed: an instance that slept finds those."""
+        """Send a request, once more if the server closed the connection without a word.
+
+        So end connections that were kept while a warm instance slept; a new one follows.
+        """
         send = partial(
             http_session().request,
             method,
