@@ -106,7 +106,8 @@ def _told(body: bytes) -> tuple[int, str]:
     except msgspec.ValidationError:
         return 0, ""  # such JSON may repeat the prompt
     except UNREADABLE:
-        return 0, body.decode(errors="replace")
+        is_json = body.lstrip().startswith((b"{", b"["))  # cut off, and it may repeat the prompt too
+        return 0, "" if is_json else body.decode(errors="replace")
     if isinstance(said, list):
         said = said[0] if said else _Body()
     if isinstance(said.error, str):
