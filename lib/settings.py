@@ -1,6 +1,5 @@
 """The environment, read once into one frozen value. Nothing else reads it."""
 
-import json
 import os
 import secrets
 from collections.abc import Callable
@@ -17,6 +16,10 @@ GEMINI_OPENAI_URL: Final = "https://generativelanguage.googleapis.com/v1beta/ope
 SECRET_LENGTH: Final = 32
 
 ProviderName = Literal["openai", "gemini", "vllm"]
+
+
+class SettingsInvalid(Exception):
+    """The environment cannot work. The message names the variables and never a value."""
 
 
 def _comma_separated(value: object) -> object:
@@ -38,26 +41,25 @@ def _development_secret(name: str) -> Callable[[dict[str, Any]], SecretStr | Non
     def default(fields: dict[str, Any]) -> SecretStr | None:
         if fields.get("environment") != "development" or "data_dir" not in fields:
             return None
-        return SecretStr(_read_or_make_secrets(fields["data_dir"] / "secrets.json")[name])
+        return SecretStr(_read_or_make_secret(fields["data_dir"] / "secrets" / name))
 
     return default
 
 
-def _read_or_make_secrets(path: Path) -> dict[str, str]:
-    """Read the development secrets, made by whichever process comes first."""
+def _read_or_make_secret(path: Path) -> str:
+    """Read a development secret, made by whichever process comes first."""
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            made = {name: secrets.token_urlsafe(SECRET_LENGTH) for name in ("jwt_secret_key", "internal_api_key")}
             draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
             draft.touch(mode=0o600, exist_ok=False)
-            draft.write_text(json.dumps(made))
+            draft.write_text(secrets.token_urlsafe(SECRET_LENGTH))
             with suppress(FileExistsError):
-                os.link(draft, path)
+                path.hardlink_to(draft)
             draft.unlink()
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"JWT_SECRET_KEY is not set, and one cannot be kept in DATA_DIR: {error}") from error
+        return path.read_text()
+    except OSError as error:
+        raise SettingsInvalid(f"{path.name.upper()} is not set, and one cannot be kept in DATA_DIR: {error}") from error
 
 
 class Settings(BaseSettings):
@@ -173,10 +175,6 @@ class Settings(BaseSettings):
             "vllm": self.vllm_endpoint,
         }
         return tuple(name for name, value in held.items() if value)
-
-
-class SettingsInvalid(Exception):
-    """The environment cannot work. The message names the variables and never a value."""
 
 
 @cache

@@ -8,6 +8,7 @@ from the migrations. A test compares them.
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -29,7 +30,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 def requirements() -> str:
     """Return what the functions need, pinned, as pip and Vercel read it. The hashes are in `uv.lock`."""
-    uv = os.environ.get("UV", "uv")  # `uv run` says where it is
+    # `uv run` says where it is; `make` may have put one into the clone.
+    uv = os.environ.get("UV") or shutil.which("uv") or ROOT / ".tools" / "bin" / "uv"
     arguments = [uv, "export", "--frozen", "--no-default-groups", "--no-hashes", "--no-annotate", "--no-header"]
     exported = subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603
     return f"# From uv.lock, by scripts/export.py.\n{exported.stdout}"

@@ -70,5 +70,5 @@ def _passages(sources: Sequence[Source]) -> str:
 
 
 def _attribute(source: Source) -> str:
-    heading = " > ".join((source.title, *source.headings[-1:]))
+    heading = " / ".join((source.title, *source.headings[-1:]))
     return re.sub(r'[<>"\r\n]', " ", heading)

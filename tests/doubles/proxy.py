@@ -12,6 +12,7 @@ class PostgresProxy:
 
     Attributes:
         connections: how many were ever accepted.
+        messages: how many times a client has spoken: its round trips.
     """
 
     def __init__(self, database_url: str) -> None:
@@ -23,6 +24,7 @@ class PostgresProxy:
         self._refusing = False
         self._writers: set[asyncio.StreamWriter] = set()
         self.connections = 0
+        self.messages = 0
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
@@ -67,11 +69,12 @@ class PostgresProxy:
         server_reader, server_writer = await asyncio.open_unix_connection(self._socket)
         self._writers |= {writer, server_writer}
         with suppress(ConnectionError):
-            await asyncio.gather(self._copy(reader, server_writer), self._copy(server_reader, writer))
+            await asyncio.gather(self._copy(reader, server_writer, counted=1), self._copy(server_reader, writer))
         self._writers -= {writer, server_writer}
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, counted: int = 0) -> None:
         while data := await reader.read(65536):
+            self.messages += counted
             await self._live.wait()
             writer.write(data)
             await writer.drain()

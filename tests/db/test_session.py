@@ -1,0 +1,74 @@
+"""The engine: URLs, and what counts as an outage."""
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
+from lib.breaker import Breaker
+from lib.db.session import Database, engine_url
+from lib.errors import DatabaseUnavailable
+from tests.doubles.proxy import PostgresProxy
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "postgres://u:p@host/db",
+        "postgresql://u:p@host/db",
+        "postgresql+asyncpg://u:p@host/db",
+        "postgresql+psycopg://u:p@host/db",
+        "postgres://u:p@host/db?pgbouncer=true",
+    ],
+)
+def test_every_spelling_of_a_url_is_taken(spelled: str) -> None:
+    assert engine_url(spelled).render_as_string(hide_password=False) == "postgresql+psycopg://u:p@host/db"
+
+
+def test_asyncpgs_ssl_is_libpqs_sslmode() -> None:
+    assert engine_url("postgresql+asyncpg://h/db?ssl=require").query == {"sslmode": "require"}
+
+
+def test_neon_gets_tls_and_channel_binding_unless_the_url_says_otherwise() -> None:
+    neon = engine_url("postgres://u@ep-x-pooler.eu.aws.neon.tech/db")
+    assert neon.query == {"sslmode": "require", "channel_binding": "require"}
+    told = engine_url("postgres://u@ep-x.eu.aws.neon.tech/db?sslmode=verify-full&channel_binding=prefer")
+    assert told.query == {"sslmode": "verify-full", "channel_binding": "prefer"}
+
+
+async def test_a_statement_that_is_refused_is_no_outage(database_url: str) -> None:
+    breaker = Breaker(threshold=1)
+    database = Database(database_url, breaker=breaker)
+    with pytest.raises(ProgrammingError):
+        async with database.one_statement() as connection:
+            await connection.execute(text("SELECT * FROM nothing"))
+    assert not breaker.is_open
+    await database.close()
+
+
+async def test_an_open_breaker_refuses_at_once(proxy: PostgresProxy) -> None:
+    proxy.refuse()
+    database = Database(proxy.url)
+    for _ in range(4):
+        with pytest.raises(DatabaseUnavailable):
+            async with database.one_statement():
+                pass
+    assert proxy.connections == 2
+    await database.close()
+
+
+async def test_without_a_url_the_database_is_always_away() -> None:
+    with pytest.raises(DatabaseUnavailable):
+        async with Database(None).one_statement():
+            pass
+
+
+async def test_a_statement_costs_one_round_trip_and_no_ping(proxy: PostgresProxy) -> None:
+    database = Database(proxy.url)
+    for _ in range(3):
+        async with database.one_statement() as connection:
+            await connection.execute(text("SELECT 1"))
+    proxy.messages = 0
+    async with database.one_statement() as connection:
+        await connection.execute(text("SELECT 1"))
+    assert (proxy.messages, proxy.connections) == (1, 1)
+    await database.close()

@@ -1,0 +1,118 @@
+"""Each protocol's spelling of one and the same turn."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any, get_args
+from uuid import UUID
+
+import pytest
+
+from lib.chat.events import (
+    Failed,
+    Finished,
+    ReasoningDelta,
+    Source,
+    Sources,
+    Started,
+    Status,
+    TextDelta,
+    TurnEvent,
+    Usage,
+)
+from lib.encoders.base import Encoder
+from lib.encoders.book import BookEncoder
+from lib.encoders.native import NativeEncoder
+
+CONVERSATION = UUID("01900000-0000-7000-8000-00000000000a")
+MESSAGE = UUID("01900000-0000-7000-8000-00000000000b")
+SOURCE = Source(1, "Bees", ("Dances",), "bees.md", "d1", 0, 11, 0.5, "Bees dance.")
+USAGE = Usage(12, 4)
+TURN: tuple[TurnEvent, ...] = (
+    Started(CONVERSATION, MESSAGE, saved=True),
+    Status("Searching."),
+    Sources((SOURCE,), "used"),
+    ReasoningDelta("Hm."),
+    TextDelta('Bees "dance"'),
+    TextDelta("\n [1]"),
+    USAGE,
+    Finished('Bees "dance"\n [1]', (1,), USAGE, "double-1", True, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+    Failed("provider_error", "The model could not answer.", "Bees", False),
+)
+
+
+def encode(encoder: Encoder) -> list[bytes]:
+    return [encoder.encode(event) for event in TURN]
+
+
+@pytest.mark.parametrize("make", [BookEncoder, NativeEncoder])
+def test_every_event_there_is_can_be_encoded(make: type[Encoder]) -> None:
+    assert {type(event) for event in TURN} == set(get_args(TurnEvent))
+    assert len(encode(make())) == len(TURN)
+
+
+@pytest.mark.parametrize("make", [BookEncoder, NativeEncoder])
+def test_every_frame_ends_with_a_blank_line_and_holds_no_other(make: type[Encoder]) -> None:
+    for frame in filter(None, encode(make())):
+        assert frame.endswith(b"\n\n")
+        assert b"\n\n" not in frame[:-2]
+
+
+def book_frames() -> list[Any]:
+    return [json.loads(frame.removeprefix(b"data: ")) for frame in encode(BookEncoder()) if frame]
+
+
+def test_the_books_frames() -> None:
+    first, second, success, error = book_frames()
+    assert first == {"content": 'Bees "dance"', "status": "partial"}
+    assert second == {"content": "\n [1]", "status": "partial"}
+    assert success == {
+        "content": 'Bees "dance"\n [1]',
+        "message_id": str(MESSAGE),
+        "conversation_id": str(CONVERSATION),
+        "timestamp": "2026-01-02T03:04:05Z",
+        "status": "success",
+        "sources": [
+            {
+                "index": 1,
+                "title": "Bees",
+                "headings": ["Dances"],
+                "uri": "bees.md",
+                "document_id": "d1",
+                "start": 0,
+                "end": 11,
+                "score": 0.5,
+                "text": "Bees dance.",
+                "cited": True,
+            }
+        ],
+        "retrieval": "used",
+        "usage": {"input_tokens": 12, "output_tokens": 4},
+        "model": "double-1",
+        "saved": True,
+    }
+    assert error == {
+        "content": "The model could not answer.",
+        "message_id": str(MESSAGE),
+        "conversation_id": str(CONVERSATION),
+        "status": "error",
+        "code": "provider_error",
+        "saved": False,
+    }
+
+
+def test_our_own_events_have_a_type_an_id_that_counts_and_all_they_know() -> None:
+    frames = [frame.decode().splitlines() for frame in encode(NativeEncoder())]
+    assert [frame[0] for frame in frames] == [
+        "event: started",
+        "event: status",
+        "event: sources",
+        "event: reasoning",
+        "event: text",
+        "event: text",
+        "event: usage",
+        "event: finished",
+        "event: failed",
+    ]
+    assert [frame[1] for frame in frames] == [f"id: {number}" for number in range(1, 10)]
+    assert frames[4][2] == 'data: {"text":"Bees \\"dance\\""}'
+    assert json.loads(frames[7][2].removeprefix("data: "))["cited"] == [1]

@@ -1,0 +1,103 @@
+"""The environment."""
+
+import stat
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from lib.settings import SettingsInvalid, get_settings
+
+SECRET = "s" * 32
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[None]:
+    for name in ("ENVIRONMENT", "NEON_DATABASE_URL", "DATABASE_URL", "OPENAI_API_KEY", "GEMINI_API_KEY", "DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+def test_neons_url_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://plain")
+    monkeypatch.setenv("NEON_DATABASE_URL", "postgresql://neon")
+    url = get_settings().database_url
+    assert url is not None
+    assert url.get_secret_value() == "postgresql://neon"
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    assert get_settings().configured_providers == ()
+
+
+def test_the_env_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("OPENAI_API_KEY=key\nAGENT_TIMEOUT=12\n")
+    settings = get_settings()
+    assert (settings.configured_providers, settings.agent_timeout) == (("openai",), 12)
+
+
+def test_development_makes_its_secrets_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    first = get_settings().jwt_secret_key
+    get_settings.cache_clear()
+    assert get_settings().jwt_secret_key == first
+    kept = sorted((tmp_path / ".data" / "secrets").iterdir())
+    assert [path.name for path in kept] == ["internal_api_key", "jwt_secret_key"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in kept} == {0o600}
+
+
+def test_a_folder_that_cannot_keep_secrets_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".data").touch()
+    with pytest.raises(SettingsInvalid, match="JWT_SECRET_KEY is not set, and one cannot be kept in DATA_DIR"):
+        get_settings()
+
+
+@pytest.mark.parametrize(
+    "platform", [{"VERCEL_ENV": "production"}, {"VERCEL_ENV": "preview"}, {"AWS_LAMBDA_FUNCTION_NAME": "chat"}]
+)
+def test_a_deployed_function_that_is_not_told_is_in_production(
+    monkeypatch: pytest.MonkeyPatch, platform: dict[str, str]
+) -> None:
+    for name, value in platform.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsInvalid, match="JWT_SECRET_KEY is required in production"):
+        get_settings()
+
+
+def test_production_names_every_weak_or_missing_secret_and_shows_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    monkeypatch.setenv("JWT_SECRET_KEY", "weak-one")
+    monkeypatch.setenv("INTERNAL_API_KEY", "weak-two")
+    with pytest.raises(SettingsInvalid) as refusal:
+        get_settings()
+    for name in ("JWT_SECRET_KEY", "INTERNAL_API_KEY", "DATABASE_URL"):
+        assert name in str(refusal.value)
+    assert "weak" not in str(refusal.value)
+
+
+def test_production_has_no_guests_and_no_internal_calls_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://host/db")
+    settings = get_settings()
+    assert (settings.guest_chat, settings.internal_api_key) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("AGENT_TIMEOUT", "soon", "AGENT_TIMEOUT"),
+        ("PROVIDERS", "openai,claude", "'claude'"),
+        ("PROVIDERS", "gemini", "'gemini'"),
+        ("ALLOWED_ORIGINS", "*", "ALLOWED_ORIGINS"),
+        ("DEFAULT_TEAM", "My Team", "DEFAULT_TEAM"),
+    ],
+)
+def test_what_cannot_work_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsInvalid, match=sentence):
+        get_settings()
