@@ -4,6 +4,7 @@ The model is all-MiniLM-L6-v2 with int8 weights: 384 dimensions, the mean of its
 of at most 256 tokens of each text, as its authors run it (sbert.net).
 """
 
+import asyncio
 import base64
 import os
 from collections.abc import Sequence
@@ -78,7 +79,7 @@ def make_app() -> web.Application:
         if asked.model != MODEL:
             return _refusal(404, f"The model '{asked.model}' does not exist; this server has '{MODEL}'.")
         texts = [asked.input] if isinstance(asked.input, str) else asked.input
-        vectors, tokens = await request.loop.run_in_executor(worker, model.embed, texts)
+        vectors, tokens = await asyncio.get_running_loop().run_in_executor(worker, model.embed, texts)
         return _json(_reply(vectors, tokens, asked.encoding_format))
 
     async def models(_: web.Request) -> web.Response:

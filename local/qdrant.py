@@ -18,6 +18,7 @@ from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from qdrant_client import QdrantClient, models
 
+from local import qdrant_cache
 from local.part import serve
 
 MAX_BODY: Final = 64 * 1024 * 1024
@@ -135,6 +136,9 @@ _ROUTES: Final[tuple[tuple[str, str, Action, Any], ...]] = (
 )
 
 
+_READS: Final = frozenset({_list, _describe, _exists, _retrieve, _scroll, _count, _query})
+
+
 @cache
 def _reader(model: Any) -> TypeAdapter[Any]:
     return TypeAdapter(model)
@@ -154,6 +158,9 @@ def _handler(client: QdrantClient, action: Action, model: Any) -> Callable[[web.
         except ValueError as error:
             status = 404 if str(error) == f"Collection {_collection(request)} not found" else 400
             return _answer(started, status, error=str(error))
+        finally:
+            if action not in _READS:
+                qdrant_cache.forget()
         return _answer(started, 200, result=result)
 
     return handle
@@ -175,6 +182,7 @@ def _plain(value: object) -> object:
 def make_app(path: str) -> web.Application:
     """Return the application over the collections kept in the folder `path`, which is made when absent."""
     warnings.filterwarnings("ignore", message="Payload indexes have no effect")
+    qdrant_cache.install()
     client = QdrantClient(path=path)
 
     async def root(_: web.Request) -> web.Response:
