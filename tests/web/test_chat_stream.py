@@ -1,6 +1,8 @@
 """The book's chat as a stream, over HTTP."""
 
 import asyncio
+import json
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +23,20 @@ async def test_frames_are_partial_until_the_last_which_holds_the_whole_answer(
     assert (last["status"], last["content"], last["saved"]) == ("success", "Parley is a chat backend.", True)
     assert last["usage"] == {"input_tokens": 12, "output_tokens": 4}
     assert UUID(last["message_id"]) != UUID(last["conversation_id"])
+
+
+async def test_the_same_turn_is_told_in_our_own_events_to_who_asks_for_them(parley: Deployment) -> None:
+    response = await parley.client.post("/api/v1/chat/stream?protocol=native", json=question("Hi"))
+    frames = [
+        dict(line.split(": ", 1) for line in frame.splitlines()) for frame in response.text.split("\n\n") if frame
+    ]
+    kinds = [kind for kind, _ in groupby(frame["event"] for frame in frames)]
+    assert kinds == ["started", "sources", "text", "usage", "finished"]
+    assert [frame["id"] for frame in frames] == [str(number) for number in range(1, len(frames) + 1)]
+    last = json.loads(frames[-1]["data"])
+    assert (last["text"], last["saved"], last["model"]) == ("Hello, world.", True, "double-1")
+    unknown = await parley.client.post("/api/v1/chat/stream?protocol=morse", json=question("Hi"))
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "invalid_request")
 
 
 async def test_a_stream_is_not_buffered_on_its_way(parley: Deployment) -> None:

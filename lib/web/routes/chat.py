@@ -1,7 +1,7 @@
 """The book's chat: a question answered whole, or as a stream. Both run the same turn."""
 
 from collections.abc import AsyncGenerator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -20,6 +20,7 @@ from lib.auth.callers import Caller, speaking_as
 from lib.chat.events import Failed, Finished, TurnEvent
 from lib.chat.turn import TurnRequest, run_turn
 from lib.encoders.book import BookEncoder
+from lib.encoders.native import NativeEncoder
 from lib.errors import ParleyError, Unauthenticated, error_named
 from lib.rag.retrieve import Scope
 from lib.web.deps import AnyCaller, ThisInstance
@@ -106,9 +107,12 @@ async def chat(body: ChatRequest, caller: AnyCaller, instance: ThisInstance) -> 
 
 
 @streamed.post("/api/v1/chat/stream")
-async def chat_stream(body: ChatRequest, caller: AnyCaller, instance: ThisInstance) -> Response:
-    """Send a message and receive the answer as it is written (server-sent events)."""
-    return await EventStream.of(run_turn(await _turn(body, caller, instance), instance.turn), BookEncoder())
+async def chat_stream(
+    body: ChatRequest, caller: AnyCaller, instance: ThisInstance, protocol: Literal["book", "native"] = "book"
+) -> Response:
+    """Send a message and receive the answer as it is written: server-sent events, the document's frames or our own."""
+    encoder = BookEncoder() if protocol == "book" else NativeEncoder()
+    return await EventStream.of(run_turn(await _turn(body, caller, instance), instance.turn), encoder)
 
 
 async def _turn(body: ChatRequest, caller: Caller, instance: Instance) -> TurnRequest:
