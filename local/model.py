@@ -38,9 +38,10 @@ def main() -> None:
     params.kv_unified = True
     params.cache_ram_mib = 0
     params.n_predict = LONGEST_ANSWER
-    # As the model's card advises.
+    # As the model's card advises, and against its habit of going round in circles.
     params.sampling.temp = 0.2
     params.sampling.top_p = 0.9
+    params.sampling.penalty_repeat = 1.1
     for threads in (params.cpuparams, params.cpuparams_batch):
         threads.n_threads = min(os.cpu_count() or 1, MOST_THREADS)
         threads.poll = 0

@@ -27,10 +27,18 @@ class Supervisor:
         self._held = held
         self._group = group
         self._ending = ending
+        self._beside: list[asyncio.Task[Any]] = []
 
     def soon[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Do `work` beside everything else; where it fails, everything ends."""
-        return self._group.create_task(work)
+        """Do `work` beside the block and no longer than it; where it fails, everything ends."""
+        task = self._group.create_task(work)
+        self._beside.append(task)
+        return task
+
+    def leave(self) -> None:
+        """Give up what is still done beside the block, watching among it."""
+        for task in self._beside:
+            task.cancel()
 
     def log(self, name: str) -> Path:
         """Return where the process `name` writes its log."""
@@ -115,7 +123,9 @@ async def supervisor(data: Path, held: int) -> AsyncGenerator[Supervisor]:
     async with AsyncExitStack() as ending:
         try:
             async with asyncio.TaskGroup() as group:
-                yield Supervisor(logs, held, group, ending)
+                parts = Supervisor(logs, held, group, ending)
+                yield parts
+                parts.leave()
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
