@@ -18,7 +18,7 @@ from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from qdrant_client import QdrantClient, models
 
-from local import qdrant_cache
+from local import qdrant_speed
 from local.part import serve
 
 MAX_BODY: Final = 64 * 1024 * 1024
@@ -160,7 +160,7 @@ def _handler(client: QdrantClient, action: Action, model: Any) -> Callable[[web.
             return _answer(started, status, error=str(error))
         finally:
             if action not in _READS:
-                qdrant_cache.forget()
+                qdrant_speed.forget()
         return _answer(started, 200, result=result)
 
     return handle
@@ -182,7 +182,7 @@ def _plain(value: object) -> object:
 def make_app(path: str) -> web.Application:
     """Return the application over the collections kept in the folder `path`, which is made when absent."""
     warnings.filterwarnings("ignore", message="Payload indexes have no effect")
-    qdrant_cache.install()
+    qdrant_speed.install()
     client = QdrantClient(path=path)
 
     async def root(_: web.Request) -> web.Response:

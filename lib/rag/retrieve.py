@@ -128,10 +128,10 @@ class Retriever:
         sparse = bm25.query_vector(query) if mode != "dense" else None
         dense = await self.embedder.embed_query(query) if mode != "sparse" and query else None
         searches: list[dict[str, Any]] = []
-        if dense:
-            searches.append({"query": dense, "using": DENSE})
         if sparse and sparse.indices:
             searches.append({"query": sparse, "using": BM25})
+        if dense:
+            searches.append({"query": dense, "using": DENSE})
         if not searches:
             return ()
         return await self._query(_fused(searches, _filter(team_id, scope), limit), team_id)
@@ -165,7 +165,10 @@ def _filter(team_id: UUID, scope: Scope) -> dict[str, Any]:
 
 
 def _fused(searches: list[dict[str, Any]], where: dict[str, Any], limit: int) -> dict[str, Any]:
-    """Return the body of a Query API call. Every search in it carries the filter itself."""
+    """Return the body of a Query API call. Every search in it carries the filter itself.
+
+    Ranks tie often, and where ties keep the order of the searches the first wins: words, which measured better alone.
+    """
     if len(searches) == 1:
         return {**searches[0], "filter": where, "limit": limit}
     candidates = max(CANDIDATES, limit)

@@ -6,7 +6,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from lib.http import http_session
+from lib.http import send
 
 MAX_REPLY: Final = 16 * 1024 * 1024
 """Bytes. A hundred passages are a hundredth of it; more is not an answer."""
@@ -24,8 +24,7 @@ async def post[Reply](url: str, body: object, *, service: str, headers: Mapping[
     """
     sent = {"Content-Type": "application/json", "Accept-Encoding": "identity", **headers}
     try:
-        data = msgspec.json.encode(body)
-        async with http_session().post(url, data=data, headers=sent, allow_redirects=False) as response:
+        async with await send("POST", url, data=msgspec.json.encode(body), headers=sent) as response:
             if response.status != 200:
                 raise ServiceFailed(f"the {service} answered with status {response.status}")
             return msgspec.json.decode(await _read(response, service), type=reply)

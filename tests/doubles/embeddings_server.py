@@ -43,10 +43,12 @@ class EmbeddingsServer:
         if self.answers_left is not None:
             self.answers_left -= 1
         self.requests.append(request)
-        rows = [{"index": i, "embedding": self._embed(text)} for i, text in enumerate(request["input"])]
+        texts = [request["input"]] if isinstance(request["input"], str) else request["input"]
+        rows = [{"index": i, "embedding": self.embed(text)} for i, text in enumerate(texts)]
         return 200, {"object": "list", "data": rows, "model": request["model"], "usage": {}}
 
-    def _embed(self, text: str) -> list[float]:
+    def embed(self, text: str) -> list[float]:
+        """Return the embedding of a text."""
         vector = [0.01] * self.dimensions
         for term in bm25.terms(text):
             vector[zlib.crc32(term.encode()) % self.dimensions] += 1.0

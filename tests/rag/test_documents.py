@@ -26,7 +26,7 @@ def pdf(
         page = writer.add_blank_page(300, 300)
         content = DecodedStreamObject()
         content.set_data(f"BT /F1 12 Tf 20 200 Td ({words}) Tj ET".encode())
-        page[NameObject("/Contents")] = writer._add_object(content)
+        page[NameObject("/Contents")] = writer._add_object(content)  # pyright: ignore[reportPrivateUsage]
         page[NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): fonts})
     for number, heading in (outline or {}).items():
         writer.add_outline_item(title=heading, page_number=number)

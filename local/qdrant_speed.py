@@ -1,8 +1,9 @@
 """Make local mode quick enough for thousands of points, with the same results to the last bit.
 
-On 5,000 points local mode spends .5 s of a hybrid query comparing sparse vectors point by point and the rest of it
-reading the filter against every payload. Both answers hold until something is written: here the sparse vectors
-become an inverted index and the filters' masks are kept, until `forget`.
+On 5,000 points a hybrid query takes local mode .7 s: it compares sparse vectors point by point, and reads the filter
+against every payload. Both answers hold until something is written: here the sparse vectors become an inverted index
+and the filters' masks are kept, until `forget`. And every point that is written waits for the disk, which an index
+that can be made again from its files need not do.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from qdrant_client import models
 from qdrant_client.local import local_collection
+from qdrant_client.local.persistence import CollectionPersistence
 
 type Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -47,8 +49,17 @@ class InvertedIndex:
         return np.where(shared, scores, -np.inf).astype(np.float32)
 
 
+class UnsyncedPersistence(CollectionPersistence):
+    """Leaves the time of writing to the operating system: what is stored outlasts the process, not a power cut."""
+
+    def __init__(self, location: str, force_disable_check_same_thread: bool = False) -> None:
+        super().__init__(location, force_disable_check_same_thread)
+        self.storage.execute("PRAGMA synchronous = OFF")
+
+
 def install() -> None:
-    """Put the quick functions in the place of local mode's, in this process."""
+    """Put all this in the place of local mode's own, in this process."""
+    _local.CollectionPersistence = UnsyncedPersistence
     _local.calculate_payload_mask = _payload_mask
     _local.calculate_distance_sparse = _distance_sparse
 
