@@ -4,11 +4,22 @@ aiohttp rather than httpx: half the CPU per streamed token (`docs/decisions/hot-
 """
 
 import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import TypedDict, Unpack
 from weakref import WeakKeyDictionary
 
 import aiohttp
 
 _sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
+
+
+class Request(TypedDict, total=False):
+    """What `send` takes of aiohttp's arguments."""
+
+    data: bytes | None
+    headers: Mapping[str, str]
+    timeout: aiohttp.ClientTimeout
 
 
 def http_session() -> aiohttp.ClientSession:
@@ -26,6 +37,24 @@ def http_session() -> aiohttp.ClientSession:
         )
         _sessions[loop] = session
     return session
+
+
+async def send(method: str, url: str, **request: Unpack[Request]) -> aiohttp.ClientResponse:
+    """Send a request and return the answer once its head is there. Redirects are not followed.
+
+    It is sent once more where the server closed the connection without a word: so end connections that were kept while
+    a warm instance slept.
+
+    Raises:
+        aiohttp.ClientError: the server could not be reached, or hung up twice.
+    """
+    ask = partial(http_session().request, method, url, allow_redirects=False, **request)
+    try:
+        return await ask()
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+        return await ask()
 
 
 async def close_http_session() -> None:

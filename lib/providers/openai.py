@@ -7,14 +7,13 @@ The openai SDK is not on this path: its import and its models per chunk cost mor
 import asyncio
 import re
 from collections.abc import AsyncGenerator
-from functools import partial
 from typing import Final
 
 import aiohttp
 import msgspec
 
 from lib.errors import ProviderError
-from lib.http import http_session
+from lib.http import send
 from lib.providers.base import Chunk, PromptMessage
 from lib.providers.completion import CompletionReader
 from lib.providers.faults import VendorFault, faults_as_ours
@@ -104,25 +103,13 @@ class OpenAIProvider:
         return models[0].id
 
     async def _request(self, method: str, path: str, body: dict[str, object] | None = None) -> aiohttp.ClientResponse:
-        """Send a request, once more if the server closed the connection without a word.
-
-        So end connections that were kept while a warm instance slept; a new one follows.
-        """
-        send = partial(
-            http_session().request,
+        return await send(
             method,
             self._base_url + path,
             data=None if body is None else msgspec.json.encode(body),
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
-            allow_redirects=False,
         )
-        try:
-            return await send()
-        except aiohttp.ClientConnectorError:
-            raise
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            return await send()
 
 
 async def _read(content: aiohttp.StreamReader, ended: bool) -> bytes:
