@@ -17,22 +17,26 @@ from lib.rag.collection import Collection, Point
 from lib.rag.retrieve import CANDIDATES, Mode
 from local.child import running
 from tests.doubles.embeddings_server import EmbeddingsServer
-from tests.fixtures.retrieval import Library
+from tests.fixtures.retrieval import Library, retrieval_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
 
 WORDS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu")
 QUESTION = "alpha gamma kappa"
+DIMENSIONS = 16
 
 
-@pytest.fixture
+Both = tuple[Collection, Collection]
+
+
+@pytest.fixture(scope="module")
 def front(qdrant_url: str) -> Generator[QdrantClient]:
     client = QdrantClient(url=qdrant_url, timeout=20, check_compatibility=False)
     yield client
     client.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def local() -> Generator[QdrantClient]:
     """Local mode in this process, as its makers ship it."""
     client = QdrantClient(":memory:")
@@ -40,20 +44,29 @@ def local() -> Generator[QdrantClient]:
     client.close()
 
 
-@pytest.fixture
-def both(
-    front: QdrantClient, local: QdrantClient, shelf: Library, embeddings_double: EmbeddingsServer
-) -> tuple[Collection, Collection]:
-    """The same 300 points in a collection behind the front and in local mode, put there by ingestion's own code."""
+@pytest.fixture(scope="module")
+def embeddings() -> Generator[EmbeddingsServer]:
+    with EmbeddingsServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def both(front: QdrantClient, local: QdrantClient) -> Both:
+    """The same 300 points in a collection behind the front and in local mode, for tests that only read."""
+    return fill(front, local)
+
+
+def fill(*clients: QdrantClient) -> Any:
+    """Put the same 300 points into a new collection of each client, with ingestion's own code."""
     dice = random.Random(7)  # noqa: S311 - the same points each time
     lengths = [dice.randint(2, 12) for _ in range(300)]
     texts = [" ".join(dice.choices(WORDS, range(1, 13), k=length)) + f" only{i}" for i, length in enumerate(lengths)]
-    vectors = [[dice.gauss() for _ in range(embeddings_double.dimensions)] for _ in texts]
-    made = [Collection(client, shelf.settings.qdrant_collection, DEFAULT_TEAM_ID) for client in (front, local)]
+    vectors = [[dice.gauss() for _ in range(DIMENSIONS)] for _ in texts]
+    made = tuple(Collection(client, f"test-{uuid4().hex}", DEFAULT_TEAM_ID) for client in clients)
     for collection in made:
-        collection.fit(embeddings_double.dimensions, "minilm-l6")
+        collection.fit(DIMENSIONS, "minilm-l6")
         collection.add([_point(i, text) for i, text in enumerate(texts)], vectors, 8.0)
-    return made[0], made[1]
+    return made
 
 
 def _point(number: int, text: str) -> Point:
@@ -103,9 +116,9 @@ def ask(collection: Collection, dense: list[float], mode: Mode, **more: Any) -> 
     ids=["plain", "deep", "partly", "narrowed"],
 )
 def test_a_query_is_answered_as_by_local_mode(
-    both: tuple[Collection, Collection], embeddings_double: EmbeddingsServer, mode: Mode, more: dict[str, Any]
+    both: Both, embeddings: EmbeddingsServer, mode: Mode, more: dict[str, Any]
 ) -> None:
-    dense = embeddings_double.embed(QUESTION)
+    dense = embeddings.embed(QUESTION)
     found, expected = (ask(collection, dense, mode, **more) for collection in both)
     assert len(found) > 10
     assert found == expected
@@ -113,20 +126,22 @@ def test_a_query_is_answered_as_by_local_mode(
 
 @pytest.mark.parametrize("mode", ["dense", "sparse", "fused"])
 async def test_the_retriever_finds_what_the_official_client_finds(
-    both: tuple[Collection, Collection], shelf: Library, embeddings_double: EmbeddingsServer, mode: Mode
+    both: Both, qdrant_url: str, embeddings: EmbeddingsServer, mode: Mode
 ) -> None:
-    found = await shelf.retriever.search(QUESTION, team_id=DEFAULT_TEAM_ID, limit=20, mode=mode)
+    library = Library(retrieval_settings(qdrant_url, embeddings.base_url, qdrant_collection=both[0].name))
+    found = await library.retriever.search(QUESTION, team_id=DEFAULT_TEAM_ID, limit=20, mode=mode)
     for collection in both:
-        expected = ask(collection, embeddings_double.embed(QUESTION), mode)
+        expected = ask(collection, embeddings.embed(QUESTION), mode)
         assert [(passage.uri, passage.score) for passage in found] == [
             ((point.payload or {})["uri"], pytest.approx(point.score, rel=1e-6)) for point in expected
         ]
 
 
 def test_what_was_written_is_searched_at_once(
-    both: tuple[Collection, Collection], embeddings_double: EmbeddingsServer
+    front: QdrantClient, local: QdrantClient, embeddings: EmbeddingsServer
 ) -> None:
-    dense = embeddings_double.embed(QUESTION)
+    pair: Both = fill(front, local)
+    dense = embeddings.embed(QUESTION)
     changes: list[Callable[[Collection], object]] = [
         lambda collection: collection.remove([str(UUID(int=number)) for number in range(0, 300, 2)]),
         lambda collection: collection.reweigh([str(UUID(int=number)) for number in range(1, 300, 4)], 3.0),
@@ -135,13 +150,13 @@ def test_what_was_written_is_searched_at_once(
     ]
     for change in changes:
         answers = list[Any]()
-        for collection in both:
+        for collection in pair:
             change(collection)
             answers.append([ask(collection, dense, mode) for mode in ("dense", "sparse", "fused")])
         assert answers[0] == answers[1]
 
 
-def test_points_are_counted_scrolled_and_retrieved_as_by_local_mode(both: tuple[Collection, Collection]) -> None:
+def test_points_are_counted_scrolled_and_retrieved_as_by_local_mode(both: Both) -> None:
     ids = [str(UUID(int=number)) for number in (3, 1, 999)]
     answers = [
         (
@@ -155,7 +170,7 @@ def test_points_are_counted_scrolled_and_retrieved_as_by_local_mode(both: tuple[
     assert answers[0] == answers[1]
 
 
-def test_a_collection_is_described_as_by_local_mode(both: tuple[Collection, Collection]) -> None:
+def test_a_collection_is_described_as_by_local_mode(both: Both) -> None:
     described = [collection.client.get_collection(collection.name) for collection in both]
     said = [
         (
@@ -209,7 +224,7 @@ REFUSALS: list[tuple[str, str, Any, int]] = [
 
 @pytest.mark.parametrize(("method", "path", "body", "status"), REFUSALS)
 def test_a_refusal_has_the_shape_of_qdrants(
-    both: tuple[Collection, Collection], qdrant_url: str, method: str, path: str, body: Any, status: int
+    both: Both, qdrant_url: str, method: str, path: str, body: Any, status: int
 ) -> None:
     answer = httpx.request(method, qdrant_url + path.format(both[0].name), json=body)
     assert answer.status_code == status
