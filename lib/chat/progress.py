@@ -19,8 +19,12 @@ class Found:
 
 @dataclass(slots=True)
 class Progress:
-    """What would be kept of a turn if it ended now. `begun` says whether the user's message is committed."""
+    """What would be kept of a turn if it ended now.
 
+    `started_at` is in the event loop's time; `begun` says whether the user's message is committed.
+    """
+
+    started_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     begun: bool = False
     found: Found = field(default_factory=Found)
     model: str | None = None
@@ -28,7 +32,6 @@ class Progress:
     first_token_ms: int | None = None
     _pieces: list[str] = field(default_factory=list[str])
     _filter: CitationFilter = field(default_factory=lambda: CitationFilter(0))
-    _started_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
     @property
     def text(self) -> str:
@@ -81,7 +84,7 @@ class Progress:
         return TextDelta(text)
 
     def _elapsed_ms(self) -> int:
-        return round((asyncio.get_running_loop().time() - self._started_at) * 1000)
+        return round((asyncio.get_running_loop().time() - self.started_at) * 1000)
 
 
 def storable(text: str) -> str:

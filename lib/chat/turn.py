@@ -138,7 +138,7 @@ async def _answer(prompt: tuple[PromptMessage, ...], deps: TurnDeps, progress: P
     Raises:
         ProviderError: it failed, or had nothing to say.
     """
-    provider = Fallback(deps.providers, deps.limits)
+    provider = Fallback(deps.providers, deps.limits, began=progress.started_at)
     async with aclosing(provider.stream(prompt)) as chunks:
         async for chunk in chunks:
             progress.answered_by(provider.model)

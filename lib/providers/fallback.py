@@ -34,10 +34,11 @@ class Fallback:
     first chunk a failure is final, since a second answer would not go on from half of a first.
     """
 
-    def __init__(self, providers: Sequence[Provider], limits: Limits) -> None:
-        """Take the providers, at least one, in their order."""
+    def __init__(self, providers: Sequence[Provider], limits: Limits, *, began: float) -> None:
+        """Take the providers, at least one, in their order, and when the turn began, in the event loop's time."""
         self._attempts = providers if len(providers) > 1 else [*providers, *providers]
         self._limits = limits
+        self._deadline = began + limits.whole
         self._current = providers[0]
 
     @property
@@ -52,14 +53,13 @@ class Fallback:
             ProviderTimeout: when a limit was passed.
             ProviderError: the first provider's own, when none began to answer; else that of the one that broke off.
         """
-        deadline = asyncio.get_running_loop().time() + self._limits.whole
         failure: ProviderError | None = None
         for provider in self._attempts:
             if failure and provider is self._current and isinstance(failure, _POINTLESS_AGAIN):
                 break
             self._current, begun = provider, False
             try:
-                async with aclosing(self._watched(provider, messages, deadline)) as chunks:
+                async with aclosing(self._watched(provider, messages)) as chunks:
                     async for chunk in chunks:
                         begun = True
                         yield chunk
@@ -72,16 +72,14 @@ class Fallback:
                 return
         raise failure or ProviderError
 
-    async def _watched(
-        self, provider: Provider, messages: tuple[PromptMessage, ...], deadline: float
-    ) -> AsyncGenerator[Chunk]:
+    async def _watched(self, provider: Provider, messages: tuple[PromptMessage, ...]) -> AsyncGenerator[Chunk]:
         """Yield the provider's chunks; only its silence counts against it, never a slow reader on our side."""
         clock = asyncio.get_running_loop().time
         patience = self._limits.first_token
         async with aclosing(provider.stream(messages)) as chunks:
             while True:
                 try:
-                    async with asyncio.timeout_at(min(clock() + patience, deadline)):
+                    async with asyncio.timeout_at(min(clock() + patience, self._deadline)):
                         chunk = await anext(chunks, None)
                 except TimeoutError:
                     raise ProviderTimeout from None

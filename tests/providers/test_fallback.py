@@ -20,30 +20,34 @@ def provider(server: OpenAIServer, model: str = "first") -> OpenAIProvider:
     return OpenAIProvider(server.base_url, "key", model)
 
 
-async def answer(fallback: Fallback) -> str:
-    return "".join([chunk.text async for chunk in fallback.stream(MESSAGES) if isinstance(chunk, Text)])
+async def answer(asked: Fallback) -> str:
+    return "".join([chunk.text async for chunk in asked.stream(MESSAGES) if isinstance(chunk, Text)])
 
 
-def asked(server: OpenAIServer) -> list[str]:
+def fallback(providers: list[OpenAIProvider], limits: Limits) -> Fallback:
+    return Fallback(providers, limits, began=asyncio.get_running_loop().time())
+
+
+def models_asked(server: OpenAIServer) -> list[str]:
     return [call.body["model"] for call in server.calls]
 
 
 async def test_the_next_provider_answers_when_one_does_not_begin(openai_double: OpenAIServer) -> None:
     openai_double.play(Script(status=500), Script.saying("Second."))
-    fallback = Fallback([provider(openai_double), provider(openai_double, "second")], PATIENT)
-    assert await answer(fallback) == "Second."
-    assert (fallback.model, asked(openai_double)) == ("second", ["first", "second"])
+    both = fallback([provider(openai_double), provider(openai_double, "second")], PATIENT)
+    assert await answer(both) == "Second."
+    assert (both.model, models_asked(openai_double)) == ("second", ["first", "second"])
 
 
 async def test_a_single_provider_is_asked_once_more(openai_double: OpenAIServer) -> None:
     openai_double.play(Script(status=500), Script.saying("Now."))
-    assert await answer(Fallback([provider(openai_double)], PATIENT)) == "Now."
+    assert await answer(fallback([provider(openai_double)], PATIENT)) == "Now."
 
 
 async def test_the_first_providers_failure_is_the_one_told(openai_double: OpenAIServer) -> None:
     openai_double.play(Script(status=401), Script(status=500))
     with pytest.raises(ProviderRefused):
-        await answer(Fallback([provider(openai_double), provider(openai_double, "second")], PATIENT))
+        await answer(fallback([provider(openai_double), provider(openai_double, "second")], PATIENT))
 
 
 @pytest.mark.parametrize("script", [Script(status=401), Script(silent=True)])
@@ -52,15 +56,15 @@ async def test_a_single_provider_is_not_asked_again_what_it_cannot_answer(
 ) -> None:
     openai_double.play(script)
     with pytest.raises(ProviderError):
-        await answer(Fallback([provider(openai_double)], Limits(first_token=0.1, stall=5, whole=5)))
+        await answer(fallback([provider(openai_double)], Limits(first_token=0.1, stall=5, whole=5)))
     assert len(openai_double.calls) == 1
 
 
 async def test_after_the_first_token_there_is_no_second_provider(openai_double: OpenAIServer) -> None:
     openai_double.play(Script(cut_at=2), Script.saying("Second."))
     with pytest.raises(ProviderError):
-        await answer(Fallback([provider(openai_double), provider(openai_double, "second")], PATIENT))
-    assert asked(openai_double) == ["first"]
+        await answer(fallback([provider(openai_double), provider(openai_double, "second")], PATIENT))
+    assert models_asked(openai_double) == ["first"]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +83,7 @@ async def test_every_limit_ends_the_call_upstream_too(
     openai_double.play(script)
     async with asyncio.timeout(3):
         with pytest.raises(ProviderTimeout):
-            await answer(Fallback([provider(openai_double)], limits))
+            await answer(fallback([provider(openai_double)], limits))
         if not script.silent:
             await openai_double.calls[0].gone.wait()
 
@@ -87,7 +91,7 @@ async def test_every_limit_ends_the_call_upstream_too(
 async def test_a_slow_reader_is_not_held_against_the_provider(openai_double: OpenAIServer) -> None:
     openai_double.play(Script.saying("One two three", pace=0.01))
     said: list[str] = []
-    async with aclosing(Fallback([provider(openai_double)], Limits(5, 0.1, 5)).stream(MESSAGES)) as chunks:
+    async with aclosing(fallback([provider(openai_double)], Limits(5, 0.1, 5)).stream(MESSAGES)) as chunks:
         async for chunk in chunks:
             if isinstance(chunk, Text):
                 said.append(chunk.text)

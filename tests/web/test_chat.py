@@ -49,10 +49,15 @@ async def test_message_id_is_the_stored_answers_id(parley: Deployment, rows: Row
     ]
 
 
-async def test_a_conversation_continues_with_what_was_said(parley: Deployment, openai_double: OpenAIServer) -> None:
+@pytest.mark.parametrize("in_message", [False, True])
+async def test_a_conversation_continues_with_what_was_said(
+    parley: Deployment, openai_double: OpenAIServer, in_message: bool
+) -> None:
     await parley.sign_up()
     first = (await parley.ask("My name is Ada.")).json()["response"]
-    second = (await parley.ask("What is my name?", conversation_id=first["conversation_id"])).json()["response"]
+    body = question("What is my name?", metadata=None)
+    (body["message"] if in_message else body)["conversation_id"] = first["conversation_id"]
+    second = (await parley.client.post("/api/v1/chat", json=body)).json()["response"]
     assert second["conversation_id"] == first["conversation_id"]
     assert [(message["role"], message["content"]) for message in openai_double.calls[1].body["messages"][1:]] == [
         ("user", "My name is Ada."),

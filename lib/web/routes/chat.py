@@ -87,11 +87,12 @@ class Message(BaseModel):
 
     content: Annotated[Said, Field(max_length=LONGEST_MESSAGE)]
     user_id: Annotated[str, Field(max_length=200)] | None = None
-    metadata: Metadata = Metadata()
+    metadata: Metadata | None = None
+    conversation_id: UUID | None = None
 
 
 class ChatRequest(BaseModel):
-    """A question; with `conversation_id` it continues that conversation."""
+    """A question; with `conversation_id`, here or in the message, it continues that conversation."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -120,12 +121,12 @@ async def _turn(body: ChatRequest, caller: Caller, instance: Instance) -> TurnRe
     speaker = await speaking_as(caller, body.message.user_id, instance.database)
     if speaker.user_id is None and not instance.settings.guest_chat and not speaker.internal:
         raise Unauthenticated
-    context = body.message.metadata.context
+    context = body.message.metadata and body.message.metadata.context
     return TurnRequest(
         team_id=speaker.team_id,
         user_id=speaker.user_id,
         content=body.message.content,
-        conversation_id=body.conversation_id,
+        conversation_id=body.conversation_id or body.message.conversation_id,
         selected_text=context.selected_text if isinstance(context, _Selection) else None,
         scope=Scope(
             document_id=context.document_id if isinstance(context, _Document) else None,
