@@ -1,7 +1,7 @@
 """How well documents are found: nDCG@10 and recall@100 on SciFact, by the code that serves requests.
 
 The environment may name other files: CORPUS (JSON lines of `_id`, `title`, `text`, may be gzipped), QUERIES (JSON
-lines of `_id`, `text`) and QRELS (a header, then query id, document id and grade, tabs between). The index is kept in
+lines of `_id`, `text`) and QRELS (query id, document id and grade, tabs between). The index is kept in
 `DATA_DIR`/bench, so a second run embeds no document again.
 """
 
@@ -79,9 +79,9 @@ def _texts(path: Path) -> list[Text]:
 
 def _judgments(path: Path) -> Judgments:
     judged: dict[str, dict[str, int]] = defaultdict(dict)
-    for line in path.read_text().splitlines()[1:]:
+    for line in path.read_text().splitlines():
         query, document, grade = line.split("\t")
-        if int(grade) > 0:
+        if grade.isdigit() and grade != "0":
             judged[query][document] = int(grade)
     return judged
 

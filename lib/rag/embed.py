@@ -1,6 +1,7 @@
 """Embeddings from any OpenAI-compatible endpoint: one query on the hot path, many passages at ingestion."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -64,19 +65,25 @@ class Embedder:
             raise ServiceFailed("the embeddings endpoint did not send one embedding")
         return reply.data[0].embedding
 
-    def embed_passages(self, texts: Sequence[str]) -> list[list[float]]:
-        """Return the embeddings of many texts, in order, through the official client, which retries on its own.
+    @contextmanager
+    def passages(self) -> Generator[Callable[[Sequence[str]], list[list[float]]]]:
+        """Yield a function from many texts to their embeddings, in order. Each call is one request.
+
+        It goes through the official client, which keeps its connection and retries on its own.
 
         Raises:
-            ServiceFailed: the endpoint could not be used.
+            ServiceFailed: from a call: the endpoint could not be used.
         """
         from openai import OpenAI, OpenAIError
 
-        try:
-            with OpenAI(base_url=self.base_url, api_key=self.api_key or "none") as client:
+        def embed(texts: Sequence[str]) -> list[list[float]]:
+            try:
                 reply = client.embeddings.create(model=self.model, input=list(texts))
-        except OpenAIError as error:
-            raise ServiceFailed(f"the embeddings endpoint could not be used: {type(error).__name__}") from error
-        if len(reply.data) != len(texts):
-            raise ServiceFailed(f"the embeddings endpoint sent {len(reply.data)} embeddings for {len(texts)} texts")
-        return [row.embedding for row in sorted(reply.data, key=lambda row: row.index)]
+            except OpenAIError as error:
+                raise ServiceFailed(f"the embeddings endpoint could not be used: {type(error).__name__}") from error
+            if len(reply.data) != len(texts):
+                raise ServiceFailed(f"the embeddings endpoint sent {len(reply.data)} embeddings for {len(texts)} texts")
+            return [row.embedding for row in sorted(reply.data, key=lambda row: row.index)]
+
+        with OpenAI(base_url=self.base_url, api_key=self.api_key or "none") as client:
+            yield embed

@@ -72,10 +72,8 @@ def update_index(
     kept = {key: payload for key, payload in stored.items() if key not in stale}
     avg_len = _mean_length(points, kept)
 
-    for done, batch in _counted(new):
-        _embed_and_add(collection, embedder, batch, avg_len)
-        if progress:
-            progress(done, len(new))
+    if new:
+        _add(collection, embedder, new, avg_len, progress)
     collection.describe([points[key] for key in kept if key in points and _differs(points[key].payload, kept[key])])
     collection.reweigh([key for key, payload in kept.items() if payload["avg_len"] != avg_len], avg_len)
     collection.remove(list(stale))
@@ -113,21 +111,27 @@ def _mean_length(points: Mapping[str, Point], kept: Mapping[str, Payload]) -> fl
     return usual[0][0] if usual and abs(mean / usual[0][0] - 1) <= DRIFT else mean
 
 
-def _counted(points: Sequence[Point]) -> Iterator[tuple[int, tuple[Point, ...]]]:
-    """Yield batches, each with how many points there are up to its end."""
+def _add(
+    collection: Collection,
+    embedder: Embedder,
+    new: Sequence[Point],
+    avg_len: float,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Embed and store, batch by batch."""
     done = 0
-    for batch in batched(points, BATCH):
-        done += len(batch)
-        yield done, batch
-
-
-def _embed_and_add(collection: Collection, embedder: Embedder, points: Sequence[Point], avg_len: float) -> None:
-    try:
-        vectors = embedder.embed_passages([searched_text(point.payload) for point in points])
-    except ServiceFailed as failure:
-        raise IngestionFailed(f"Embedding failed: {failure}.") from failure
-    collection.fit(len(vectors[0]), embedder.model)
-    collection.add(points, vectors, avg_len)
+    with embedder.passages() as embed:
+        for batch in batched(new, BATCH):
+            try:
+                vectors = embed([searched_text(point.payload) for point in batch])
+            except ServiceFailed as failure:
+                raise IngestionFailed(f"Embedding failed: {failure}.") from failure
+            if not done:
+                collection.fit(len(vectors[0]), embedder.model)
+            collection.add(batch, vectors, avg_len)
+            done += len(batch)
+            if progress:
+                progress(done, len(new))
 
 
 def _differs(wanted: Payload, stored: Payload) -> bool:

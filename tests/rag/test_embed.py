@@ -45,16 +45,17 @@ def test_the_model_that_is_named_is_used_everywhere() -> None:
 async def test_a_query_and_a_passage_are_embedded_alike(embeddings_url: str) -> None:
     embedder = Embedder(embeddings_url, "minilm-l6")
     text = "How many documents fit?"
-    assert await embedder.embed_query(text) == pytest.approx(embedder.embed_passages([text])[0], abs=1e-6)
+    with embedder.passages() as embed:
+        assert await embedder.embed_query(text) == pytest.approx(embed([text])[0], abs=1e-6)
 
 
 def test_passages_keep_their_order(embeddings_double: EmbeddingsServer) -> None:
-    embedder = Embedder(embeddings_double.base_url, "double")
-    one, two = embedder.embed_passages(["one"])[0], embedder.embed_passages(["two"])[0]
-    assert embedder.embed_passages(["two", "one", "two"]) == [two, one, two]
+    with Embedder(embeddings_double.base_url, "double").passages() as embed:
+        [one], [two] = embed(["one"]), embed(["two"])
+        assert embed(["two", "one", "two"]) == [two, one, two]
 
 
 def test_an_endpoint_that_is_away_is_a_failure_without_the_key() -> None:
-    with pytest.raises(ServiceFailed) as failure:
-        Embedder(NOWHERE, "double", "sesame").embed_passages(["text"])
+    with Embedder(NOWHERE, "double", "sesame").passages() as embed, pytest.raises(ServiceFailed) as failure:
+        embed(["text"])
     assert "sesame" not in str(failure.value)
