@@ -204,7 +204,10 @@ def open_collection(settings: Settings, team_id: UUID) -> Generator[Collection]:
     if settings.qdrant_url is None:
         raise IngestionFailed("There is no vector store: set QDRANT_URL, or start one with `make dev`.")
     key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-    client = QdrantClient(url=settings.qdrant_url, api_key=key, timeout=TIMEOUT, check_compatibility=False)
+    try:  # without `port` the client would take 6333 where the URL, and so the search, means the scheme's own
+        client = QdrantClient(settings.qdrant_url, port=None, api_key=key, timeout=TIMEOUT, check_compatibility=False)
+    except ValueError as error:
+        raise IngestionFailed(f"QDRANT_URL cannot be used: {error}.") from error
     try:
         yield Collection(client, settings.qdrant_collection, team_id)
     except UnexpectedResponse as error:

@@ -2,10 +2,10 @@ import pytest
 
 from lib.ids import DEFAULT_TEAM_ID, new_id
 from lib.rag import bm25
-from lib.rag.collection import IngestionFailed, searched_text
+from lib.rag.collection import IngestionFailed, open_collection, searched_text
 from lib.rag.index import BATCH, Outcome
 from tests.doubles.embeddings_server import EmbeddingsServer
-from tests.fixtures.retrieval import Library, retrieval_settings
+from tests.fixtures.retrieval import NOWHERE, Library, retrieval_settings
 
 GUIDE = "# Guide\n\nintroduction\n\n## Install\n\nrun the installer\n\n## Use\n\nask a question\n"
 NOTES = "# Notes\n\nremember the milk\n"
@@ -136,6 +136,20 @@ def test_a_vector_store_that_is_away_is_said_in_one_sentence(embeddings_double: 
     with pytest.raises(IngestionFailed, match="The vector store could not be used"):
         away.keep({"guide.md": GUIDE})
     assert embeddings_double.requests == []
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "http://[::1"])
+def test_an_address_that_is_none_is_said_in_one_sentence(url: str, embeddings_double: EmbeddingsServer) -> None:
+    with pytest.raises(IngestionFailed, match="QDRANT_URL cannot be used"):
+        Library(retrieval_settings(url, embeddings_double.base_url)).keep({"guide.md": GUIDE})
+
+
+@pytest.mark.parametrize("url", ["https://qdrant.example.com", "http://127.0.0.1:6333/behind/a/path"])
+def test_ingestion_writes_where_the_search_reads(url: str) -> None:
+    library = Library(retrieval_settings(url, NOWHERE))
+    with open_collection(library.settings, DEFAULT_TEAM_ID) as collection:
+        written = collection.client.http.client.host.rstrip("/")
+    assert library.retriever.query_url.startswith(f"{written}/collections/")
 
 
 def test_a_heading_that_is_the_title_is_searched_once() -> None:
