@@ -5,6 +5,7 @@ things are as in production, by its environment, and knows nothing of all this.
 """
 
 import asyncio
+import hashlib
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ from typing import Any, Final
 from lib.settings import Settings, SettingsInvalid, get_settings
 from local.model import ALIAS
 from local.part import PartFailed, sole_use
-from local.supervisor import STOP_TIMEOUT, Supervisor, report, supervisor
+from local.supervisor import ROOT, STOP_TIMEOUT, Supervisor, report, supervisor
 
 DEFAULT_PORT: Final = "8000"
 LEAST_SPACE: Final = 100
@@ -39,7 +40,7 @@ async def _dev(settings: Settings, data: Path, held: int, listener: socket.socke
         environment: Environment = {"DATA_DIR": str(data)}
         for started in starting:
             environment |= await started
-        documents = parts.soon(_documents(parts, settings, environment))
+        documents = parts.soon(_if_possible(_documents(parts, settings, data, environment)))
         url = await parts.start(
             "api", "-m", "local.api", str(listener.fileno()), hand_over=(listener.fileno(),), **environment
         )
@@ -99,10 +100,26 @@ async def _model(parts: Supervisor, settings: Settings, _: Path) -> Environment:
     return environment | {"OPENAI_BASE_URL": await parts.start("model", "-m", "local.model")}
 
 
-async def _documents(parts: Supervisor, settings: Settings, environment: Environment) -> None:
+async def _documents(parts: Supervisor, settings: Settings, data: Path, environment: Environment) -> None:
     """Bring the demo book, this repository's own documents, into our own Qdrant; into nobody else's."""
-    if settings.qdrant_url is None:
-        await _if_possible(parts.run("documents", "scripts/ingest.py", "docs", "--quiet", **environment))
+    if settings.qdrant_url is not None:
+        return
+    mark, state = data / "qdrant" / "documents", _state_of_documents(settings, environment)
+    if mark.exists() and mark.read_text() == state:
+        report("documents", "unchanged")
+        return
+    await parts.run("documents", "scripts/ingest.py", "docs", "--quiet", **environment)
+    mark.write_text(state)
+
+
+def _state_of_documents(settings: Settings, environment: Environment) -> str:
+    """Return a digest of all that the index of the demo book is made from."""
+    made_from = [*ROOT.glob("docs/**/*"), *ROOT.glob("lib/rag/*.py"), ROOT / "scripts" / "ingest.py", ROOT / "uv.lock"]
+    model = environment.get("EMBEDDING_MODEL") or settings.embedding_model
+    state = hashlib.sha256(f"{settings.qdrant_collection} {model}".encode())
+    for path in sorted(path for path in made_from if path.is_file()):
+        state.update(f"{path.relative_to(ROOT)} {path.stat().st_size}\n".encode() + path.read_bytes())
+    return state.hexdigest()
 
 
 async def _if_possible(work: Coroutine[Any, Any, None]) -> None:

@@ -88,6 +88,11 @@ def test_one_command_serves_answers_from_the_documents_and_ctrl_c_ends_it_all(tm
             rest = process.communicate(timeout=20)
             assert (process.returncode, *rest) == (0, "", "")
         wait_until_gone(data)
+        with dev(data, tmp_path) as (_, said):
+            assert [line for line in said if line.startswith("documents")] == ["documents   unchanged"]
+            answer = httpx.post(f"{said[-1].split()[1]}/api/v1/chat", json=question, timeout=120).json()["response"]
+            assert answer["sources"]
+        wait_until_gone(data)
 
 
 def test_what_the_environment_names_is_not_started(tmp_path: Path, empty_database_url: str) -> None:
