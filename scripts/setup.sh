@@ -21,9 +21,9 @@ else
         echo "Fetching uv into .tools" >&2
         # Some systems ship Python without venv, others without pip.
         if python3 -m venv "$root/.tools" 2>/dev/null; then
-            "$root/.tools/bin/python" -m pip install --quiet uv
+            "$root/.tools/bin/python" -m pip install --quiet --no-cache-dir --disable-pip-version-check uv
         else
-            python3 -m pip install --quiet --target "$root/.tools" uv
+            python3 -m pip install --quiet --no-cache-dir --disable-pip-version-check --target "$root/.tools" uv
         fi
     fi
 fi
