@@ -6,6 +6,7 @@ current folder, so run it from the same one each time.
 """
 
 import argparse
+import asyncio
 import os
 import sys
 import time
@@ -20,6 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from lib.db.session import Database
+from lib.errors import DatabaseUnavailable
 from lib.ids import DEFAULT_TEAM_ID
 from lib.rag.chunk import split
 from lib.rag.collection import IngestionFailed, open_collection
@@ -27,6 +30,7 @@ from lib.rag.documents import SUFFIXES, Unreadable, read_document
 from lib.rag.embed import Embedder
 from lib.rag.index import Outcome, Source, update_index
 from lib.settings import Settings, SettingsInvalid, get_settings
+from lib.store import teams
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,11 @@ def main(arguments: Sequence[str]) -> int:
     console = Console(stderr=True)
     started = time.monotonic()
     try:
-        team_id = team_named(options.team) if options.team else DEFAULT_TEAM_ID
+        settings = get_settings()
+        url = settings.database_url.get_secret_value() if settings.database_url else None
+        team_id = team_named(options.team, url) if options.team else DEFAULT_TEAM_ID
         reading = read_files(options.paths)
-        outcome = _update(get_settings(), team_id, options.paths, reading, console=console, quiet=options.quiet)
+        outcome = _update(settings, team_id, options.paths, reading, console=console, quiet=options.quiet)
     except (IngestionFailed, SettingsInvalid) as failure:
         console.print(f"ingest: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
@@ -58,21 +64,35 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ingest", description="Bring the index in line with files.")
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file, or a folder to walk")
-    parser.add_argument("--team", help="whose documents they are; default: the default team's")
+    parser.add_argument("--team", help="whose documents they are, by slug or id; default: the default team's")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, only the summary")
     return parser
 
 
-def team_named(name: str) -> UUID:
-    """Return the id of the team that an operator names.
+def team_named(name: str, database_url: str | None) -> UUID:
+    """Return the id of the team that an operator names by its id, or by its slug, which the database knows.
 
     Raises:
-        IngestionFailed: there is no such team.
+        IngestionFailed: there is no such team, or nobody to ask.
     """
     try:
         return UUID(name)
     except ValueError:
-        raise IngestionFailed(f"{name!r} is not the id of a team.") from None
+        team_id = asyncio.run(_find_team(name, database_url))
+    if team_id is None:
+        raise IngestionFailed(f"There is no team {name!r}.")
+    return team_id
+
+
+async def _find_team(slug: str, database_url: str | None) -> UUID | None:
+    database = Database(database_url)
+    try:
+        async with database.one_statement() as connection:
+            return await teams.find_id(connection, slug)
+    except DatabaseUnavailable:
+        raise IngestionFailed(f"The team {slug!r} is looked up in DATABASE_URL, which cannot be reached.") from None
+    finally:
+        await database.close()
 
 
 def read_files(paths: Sequence[Path]) -> Reading:

@@ -141,9 +141,30 @@ def test_a_team_has_its_own_documents(docs: Path, ingest: Ingest, library: Libra
     assert library.stored(DEFAULT_TEAM_ID) == {}
 
 
-def test_a_team_that_is_none_is_one_sentence(docs: Path, ingest: Ingest, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_team_may_be_named_by_its_slug(
+    docs: Path, ingest: Ingest, library: Library, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    assert ingest("docs", "--team", "default") == 0
+    assert len(library.stored(DEFAULT_TEAM_ID)) == 3
+
+
+def test_a_team_that_is_none_is_one_sentence(
+    docs: Path, ingest: Ingest, database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
     assert ingest("docs", "--team", "nobody") == 1
-    assert capsys.readouterr().err == "ingest: 'nobody' is not the id of a team.\n"
+    assert capsys.readouterr().err == "ingest: There is no team 'nobody'.\n"
+
+
+def test_a_slug_without_a_database_to_ask_is_one_sentence(
+    docs: Path, ingest: Ingest, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:9/none")
+    assert ingest("docs", "--team", "default") == 1
+    assert capsys.readouterr().err == (
+        "ingest: The team 'default' is looked up in DATABASE_URL, which cannot be reached.\n"
+    )
 
 
 @pytest.mark.parametrize(
