@@ -108,8 +108,16 @@ async def _refuse(_request: Request, error: Exception) -> Response:
 async def _refuse_invalid(_request: Request, error: Exception) -> Response:
     """Say what is wrong and where, and never repeat what was sent: it may be a password."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
-    faults = [{name: fault[name] for name in ("type", "loc", "msg")} for fault in error.errors()]
+    faults = [
+        {"type": fault["type"], "loc": [_printable(part) for part in fault["loc"]], "msg": fault["msg"]}
+        for fault in error.errors()
+    ]
     return _error(HTTPStatus.UNPROCESSABLE_ENTITY, faults, errors.InvalidRequest.code)
+
+
+def _printable(part: str | int) -> str | int:
+    """Return a step of a path into a body; an unknown field's name may hold what UTF-8 cannot."""
+    return part.encode(errors="replace").decode() if isinstance(part, str) else part
 
 
 async def _refuse_http(_request: Request, error: Exception) -> Response:

@@ -215,6 +215,7 @@ async def test_a_bad_body_is_refused_in_our_shape_and_nothing_is_stored(
     [
         (b'{"message": {"content": "\xff\xfe"}}', 400),
         (b'{"message": {"content": "\\ud800"}}', 422),
+        (b'{"message": {"content": "Hi", "\\ud800": 1}}', 422),
         (b"[" * 200_000, 400),
         (b'{"message": {"content": ' + b"9" * 10_000 + b"}}", 400),
         (b"not json", 422),
