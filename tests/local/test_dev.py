@@ -90,8 +90,6 @@ def test_one_command_serves_answers_from_the_documents_and_ctrl_c_ends_it_all(tm
         wait_until_gone(data)
         with dev(data, tmp_path) as (_, said):
             assert [line for line in said if line.startswith("documents")] == ["documents   unchanged"]
-            answer = httpx.post(f"{said[-1].split()[1]}/api/v1/chat", json=question, timeout=120).json()["response"]
-            assert answer["sources"]
         wait_until_gone(data)
 
 
