@@ -1,5 +1,7 @@
 """Identifiers: UUIDv7 (RFC 9562), so that rows made later sort later."""
 
+import secrets
+import time
 from typing import Final
 from uuid import UUID
 
@@ -13,5 +15,14 @@ It is fixed, so that a guest's question finds the team's documents while the dat
 
 
 def new_id() -> UUID:
-    """Return a fresh UUIDv7."""
+    """Return a fresh UUIDv7, later than every one this process made before: messages are ordered by it."""
     return uuid7()
+
+
+def unguessable_id() -> UUID:
+    """Return a UUIDv7 whose every bit beside the time is random, 74 of them.
+
+    A guest's conversation belongs to whoever holds its id, so one id must not tell the next (RFC 9562, 5.7 and 8).
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    return UUID(int=milliseconds << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62))

@@ -101,7 +101,9 @@ class Settings(BaseSettings):
     )
     chat_model: str | None = Field(default=None, description="model of the first provider, unless PROVIDERS names one")
     embedding_base_url: str | None = Field(
-        default=None, description="OpenAI-compatible endpoint for embeddings, when it is not the first provider's"
+        default=None,
+        description="OpenAI-compatible endpoint for embeddings, ending in /v1. Default: OpenAI's, else Gemini's, where"
+        " there is a key; set it where OPENAI_BASE_URL has no embeddings",
     )
     embedding_api_key: SecretStr | None = Field(default=None, description="key for EMBEDDING_BASE_URL, if it wants one")
     embedding_model: str | None = Field(
@@ -187,8 +189,10 @@ def get_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
+        # A default that was not made, since something else is wrong, is no fault of the operator's.
+        wrong = (fault for fault in error.errors() if fault["type"] != "default_factory_not_called")
         faults = (
             f"{'.'.join(map(str, fault['loc'])).upper()} {fault['msg'].removeprefix('Value error, ')}".strip()
-            for fault in error.errors()
+            for fault in wrong
         )
         raise SettingsInvalid("; ".join(faults)) from None

@@ -86,6 +86,12 @@ def test_production_has_no_guests_and_no_internal_calls_unless_told(monkeypatch:
     assert (settings.guest_chat, settings.internal_api_key) == (False, None)
 
 
+def test_only_what_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_TIMEOUT", "900")
+    with pytest.raises(SettingsInvalid, match=r"^AGENT_TIMEOUT Input should be less than or equal to 800$"):
+        get_settings()
+
+
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [

@@ -48,16 +48,22 @@ async def speaking_as(caller: Caller, named: str | None, database: Database) -> 
         NotFound: a server named a user who does not exist.
         DatabaseUnavailable: whom a server named cannot be looked up.
     """
-    if named is None or named == str(caller.user_id):
+    user_id = _as_uuid(named)
+    if named is None or (user_id is not None and user_id == caller.user_id):
         return caller
     if not caller.internal:
         return GUEST
-    try:
-        user_id = UUID(named)
-    except ValueError:
-        raise NotFound("There is no such user.") from None
+    if user_id is None:
+        raise NotFound("There is no such user.")
     async with database.one_statement() as connection:
         user = await users.find(connection, user_id)
     if user is None or not user.is_active:
         raise NotFound("There is no such user.")
     return Caller(team_id=user.team_id, user_id=user.id, internal=True)
+
+
+def _as_uuid(value: str | None) -> UUID | None:
+    try:
+        return UUID(value) if value else None
+    except ValueError:
+        return None

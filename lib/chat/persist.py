@@ -7,7 +7,7 @@ from uuid import UUID
 from lib.chat.prompt import HISTORY_MESSAGES
 from lib.db.session import Database
 from lib.errors import DatabaseUnavailable, NotFound
-from lib.ids import new_id
+from lib.ids import new_id, unguessable_id
 from lib.store import turns, users
 from lib.store.turns import SaidMessage, TurnRecord, TurnResult
 
@@ -16,7 +16,7 @@ _log = logging.getLogger("parley.chat")
 _saves: set[asyncio.Task[bool]] = set()
 
 
-async def keep_question(database: Database, turn: TurnRecord, *, continues: bool) -> tuple[SaidMessage, ...] | None:
+async def keep_question(database: Database, turn: TurnRecord) -> tuple[SaidMessage, ...] | None:
     """Commit the user's message and return what was said before; None when the database is away.
 
     Raises:
@@ -25,7 +25,7 @@ async def keep_question(database: Database, turn: TurnRecord, *, continues: bool
     """
     try:
         async with database.one_statement() as connection:
-            if continues:
+            if not turn.opens:
                 return await turns.continue_(connection, turn, limit=HISTORY_MESSAGES)
             await turns.begin(connection, turn)
             return ()
@@ -55,7 +55,7 @@ async def keep_exchange(database: Database, *, user_id: UUID, query: str, respon
         user = await users.find(connection, user_id)
         if user is None or not user.is_active:
             raise NotFound("There is no such user.")
-        turn = TurnRecord(user.team_id, user_id, new_id(), new_id(), new_id(), query)
+        turn = TurnRecord(user.team_id, user_id, unguessable_id(), new_id(), new_id(), query, opens=True)
         await turns.save_whole(connection, turn, TurnResult("complete", response, new_id()))
     return turn
 

@@ -21,7 +21,7 @@ from lib.chat.prompt import build_prompt
 from lib.chat.retention import retain
 from lib.db.session import Database
 from lib.errors import ParleyError, ProviderError, RetrievalUnavailable
-from lib.ids import new_id
+from lib.ids import new_id, unguessable_id
 from lib.providers.base import PromptMessage, Provider, Reasoning, Text, TokenUsage
 from lib.providers.fallback import Fallback, Limits
 from lib.rag.retrieve import Retriever, Scope
@@ -72,11 +72,11 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
     turn, progress = _record(request), Progress()
     searching = asyncio.create_task(_retrieve(request, deps.retriever))
     try:
-        history = await keep_question(deps.database, turn, continues=request.conversation_id is not None)
+        history = await keep_question(deps.database, turn)
         progress.begun = history is not None
         try:
             yield Started(turn.conversation_id, turn.answer_id, saved=progress.begun)
-            if request.conversation_id and history is None:
+            if history is None and not turn.opens:
                 yield NO_HISTORY
             progress.passages_given(await searching)
             if progress.found.retrieval == "unavailable":
@@ -96,7 +96,7 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
             yield Finished(
                 progress.text, progress.cited, progress.usage, progress.model or "", saved, datetime.now(UTC)
             )
-            if saved and turn.user_id and request.conversation_id is None:
+            if saved and turn.user_id and turn.opens:
                 newest = deps.retention_conversations
                 await retain(deps.database, team_id=turn.team_id, user_id=turn.user_id, newest=newest)
     finally:
@@ -108,10 +108,11 @@ def _record(request: TurnRequest) -> TurnRecord:
     return TurnRecord(
         team_id=request.team_id,
         user_id=request.user_id,
-        conversation_id=request.conversation_id or new_id(),
+        conversation_id=request.conversation_id or unguessable_id(),
         question_id=new_id(),
         answer_id=new_id(),
         question=request.content,
+        opens=request.conversation_id is None,
     )
 
 

@@ -101,6 +101,7 @@ class Database:
 def _make_engine(url: str) -> AsyncEngine:
     engine = create_async_engine(
         engine_url(url),
+        hide_parameters=True,  # an error's text goes to the log; what people say and their hashes do not
         pool_size=POOL_SIZE,
         max_overflow=0,
         pool_timeout=POOL_WAIT,

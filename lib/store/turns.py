@@ -20,7 +20,11 @@ TITLE_LENGTH: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
-    """Who asked what, where, and the ids under which the turn is kept. `user_id` is None for a guest."""
+    """Who asked what, where, and the ids under which the turn is kept.
+
+    `user_id` is None for a guest. `opens` says that the conversation begins with this turn; the id of any other came
+    from the caller, and names nothing until the database says so.
+    """
 
     team_id: UUID
     user_id: UUID | None
@@ -28,6 +32,7 @@ class TurnRecord:
     question_id: UUID
     answer_id: UUID
     question: str
+    opens: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ async def finish(connection: AsyncConnection, turn: TurnRecord, result: TurnResu
 async def save_whole(connection: AsyncConnection, turn: TurnRecord, result: TurnResult) -> bool:
     """Keep a turn that was not begun. Doing it twice changes nothing.
 
-    Return whether it is kept now; it is not when the conversation is a stranger's or the account is gone.
+    Return whether it is kept now; it is not when the conversation is a stranger's or none, or the account is gone.
     """
     parameters = _parameters(turn) | _result_parameters(result) | {"title": title_of(turn.question)}
     return (await connection.execute(_SAVE_WHOLE, parameters)).scalar_one() == 1
@@ -120,6 +125,7 @@ def _parameters(turn: TurnRecord) -> dict[str, object]:
         "question_id": turn.question_id,
         "question": _text_parts(turn.question),
         "answer_id": turn.answer_id,
+        "opens": turn.opens,
         "status": "streaming",
         "answer": "[]",
     }
@@ -152,8 +158,14 @@ _ACTIVE_CALLER = """
 
 _OPENED = f"""
     INSERT INTO conversations (id, team_id, user_id, title)
-    SELECT :conversation_id, :team_id, :user_id, :title WHERE {_ACTIVE_CALLER}
+    SELECT :conversation_id, :team_id, :user_id, :title WHERE :opens AND {_ACTIVE_CALLER}
 """
+
+_TOUCHED = f"""
+    UPDATE conversations SET updated_at = now()
+    WHERE id = :conversation_id AND team_id = :team_id AND user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid)
+        AND {_ACTIVE_CALLER}
+"""  # noqa: S608
 
 _SAID = """
     INSERT INTO messages (id, team_id, conversation_id, role, status, parts)
@@ -175,12 +187,7 @@ _BEGIN = text(f"WITH conversation AS ({_OPENED} RETURNING id) {_SAID}")
 
 # The lateral query reads the snapshot from before the insert beside it, so the new message is not among the rows.
 _CONTINUE = text(f"""
-    WITH conversation AS (
-        UPDATE conversations SET updated_at = now()
-        WHERE id = :conversation_id AND team_id = :team_id AND user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid)
-            AND {_ACTIVE_CALLER}
-        RETURNING id
-    ), said AS ({_SAID})
+    WITH conversation AS ({_TOUCHED} RETURNING id), said AS ({_SAID})
     SELECT earlier.role, earlier.parts #>> '{{0,text}}' AS said
     FROM conversation LEFT JOIN LATERAL (
         SELECT id, role, parts FROM messages
@@ -202,12 +209,8 @@ _FINISH = text(f"""
 """)  # noqa: S608
 
 _SAVE_WHOLE = text(f"""
-    WITH opened AS ({_OPENED} ON CONFLICT (id) DO NOTHING RETURNING id), conversation AS (
-        SELECT id FROM opened
-        UNION ALL
-        SELECT id FROM conversations
-        WHERE id = :conversation_id AND team_id = :team_id AND user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid)
-    ), said AS (
+    WITH opened AS ({_OPENED} ON CONFLICT (id) DO NOTHING RETURNING id), touched AS ({_TOUCHED} RETURNING id),
+    conversation AS (SELECT id FROM opened UNION ALL SELECT id FROM touched), said AS (
         {_SAID} ON CONFLICT (id) DO NOTHING
     ), logged AS (
         {_LOGGED} FROM conversation ON CONFLICT (id) DO NOTHING

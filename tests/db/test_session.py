@@ -45,6 +45,15 @@ async def test_a_statement_that_is_refused_is_no_outage(database_url: str) -> No
     await database.close()
 
 
+async def test_an_error_does_not_repeat_what_was_sent(database_url: str) -> None:
+    database = Database(database_url)
+    with pytest.raises(ProgrammingError) as error:
+        async with database.one_statement() as connection:
+            await connection.execute(text("SELECT :said FROM nothing"), {"said": "a secret"})
+    assert "a secret" not in str(error.value)
+    await database.close()
+
+
 async def test_an_open_breaker_refuses_at_once(proxy: PostgresProxy) -> None:
     proxy.refuse()
     database = Database(proxy.url)

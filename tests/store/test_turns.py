@@ -36,7 +36,7 @@ async def user_id(database: Database) -> UUID:
 
 def record(user_id: UUID | None, question: str = "A question?", *, after: TurnRecord | None = None) -> TurnRecord:
     conversation_id = after.conversation_id if after else new_id()
-    return TurnRecord(DEFAULT_TEAM_ID, user_id, conversation_id, new_id(), new_id(), question)
+    return TurnRecord(DEFAULT_TEAM_ID, user_id, conversation_id, new_id(), new_id(), question, opens=after is None)
 
 
 def result(text: str = "An answer.") -> TurnResult:
@@ -107,6 +107,23 @@ async def test_saving_a_whole_turn_twice_at_once_keeps_it_once(database: Databas
     said = await rows("SELECT role FROM messages WHERE conversation_id = %s ORDER BY id", turn.conversation_id)
     assert [row["role"] for row in said] == ["user", "assistant"]
     assert len(await rows("SELECT id FROM interaction_logs WHERE message_id = %s", turn.answer_id)) == 1
+
+
+async def test_saving_a_whole_turn_later_goes_into_the_conversation_it_continues_and_makes_none(
+    database: Database, user_id: UUID, rows: Rows
+) -> None:
+    first = record(user_id, "One")
+    async with database.one_statement() as connection:
+        await turns.begin(connection, first)
+        await turns.finish(connection, first, result("Two"))
+        (before,) = await rows("SELECT updated_at FROM conversations WHERE id = %s", first.conversation_id)
+        assert await turns.save_whole(connection, record(user_id, "Three", after=first), result("Four"))
+        assert not await turns.save_whole(connection, record(user_id, after=record(user_id)), result())
+        await rows("UPDATE users SET is_active = false WHERE id = %s", user_id)
+        assert not await turns.save_whole(connection, record(user_id, after=first), result())
+    (after,) = await rows("SELECT updated_at FROM conversations WHERE id = %s", first.conversation_id)
+    said = await rows("SELECT id FROM messages WHERE conversation_id = %s", first.conversation_id)
+    assert (len(said), after["updated_at"] > before["updated_at"]) == (4, True)
 
 
 async def test_an_answer_comes_too_late_for_a_deleted_conversation_and_is_logged_all_the_same(
