@@ -3,10 +3,14 @@
 PYTHON := .venv/bin/python
 LOCKED := uv.lock pyproject.toml .python-version scripts/setup.sh
 
-.PHONY: dev test check format eval-retrieval
+.PHONY: dev ingest test check format eval-retrieval
 
 dev: .venv/local.stamp  ## everything on http://127.0.0.1:$PORT (8000), its data in $DATA_DIR (.data)
 	@exec $(PYTHON) -m local.dev
+
+ingest: .venv/local.stamp  ## the files and folders PATHS into what `make dev` searches, while it runs
+	@env=$${DATA_DIR:-.data}/local.env; [ -f "$$env" ] || { echo "make ingest: start make dev first" >&2; exit 1; }; \
+	set -a; . "$$env"; exec $(PYTHON) scripts/ingest.py $(PATHS)
 
 test: .venv/dev.stamp  ## every test, or those of ARGS
 	@$(PYTHON) -m pytest $(ARGS)

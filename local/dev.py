@@ -7,13 +7,14 @@ things are as in production, by its environment, and knows nothing of all this.
 import asyncio
 import hashlib
 import os
+import shlex
 import shutil
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Coroutine
-from contextlib import ExitStack
+from collections.abc import Coroutine, Generator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,8 +47,20 @@ async def _dev(settings: Settings, data: Path, held: int, listener: socket.socke
         )
         listener.close()
         await documents
-        print(f"ready {url}", flush=True)
-        await asyncio.Event().wait()
+        with _told(data, environment):
+            print(f"ready {url}", flush=True)
+            await asyncio.Event().wait()
+
+
+@contextmanager
+def _told(data: Path, environment: Environment) -> Generator[None]:
+    """Keep the addresses of what runs here in `DATA_DIR`/local.env, for scripts that run beside it (`make ingest`)."""
+    told = data / "local.env"
+    told.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in environment.items()))
+    try:
+        yield
+    finally:
+        told.unlink(missing_ok=True)
 
 
 def _end_quietly_on_signals() -> None:

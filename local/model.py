@@ -15,7 +15,7 @@ ALIAS: Final = "smollm2-135m"
 SLOTS: Final = 2
 CONTEXT: Final = 8192
 """Tokens of prompt and answer, as many as the model was trained for. The slots share them."""
-LONGEST_ANSWER: Final = 512
+LONGEST_ANSWER: Final = 256
 """Tokens, where the caller sets no limit: a model this small may not find an end by itself."""
 MOST_THREADS: Final = 4
 

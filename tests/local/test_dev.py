@@ -1,4 +1,5 @@
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -70,6 +71,19 @@ def wait_until_gone(data: Path) -> None:
             pass
 
 
+def ingest_beside(data: Path, folder: Path, name: str, text: str) -> None:
+    """Bring a document into what a running `make dev` searches, as `make ingest` does."""
+    (folder / name).write_text(text)
+    told = dict(line.split("=", 1) for line in shlex.split((data / "local.env").read_text()))
+    subprocess.run(
+        [sys.executable, ROOT / "scripts" / "ingest.py", name, "--quiet"],
+        cwd=folder,
+        env=environment(data) | told,
+        check=True,
+        capture_output=True,
+    )
+
+
 def test_one_command_serves_answers_from_the_documents_and_ctrl_c_ends_it_all(tmp_path: Path) -> None:
     with open_folder() as folder:
         data = folder / "data"
@@ -84,10 +98,15 @@ def test_one_command_serves_answers_from_the_documents_and_ctrl_c_ends_it_all(tm
             assert answer["content"]
             assert answer["sources"]
             assert "in use" in refusal(data, tmp_path, PORT="0")
+            ingest_beside(data, tmp_path, "bees.md", "# Bees\n\nHoney bees dance to tell where flowers are.\n")
+            question = {"message": {"content": "Why do honey bees dance?"}}
+            answer = httpx.post(f"{url}/api/v1/chat", json=question, timeout=120).json()["response"]
+            assert answer["sources"][0]["uri"] == "bees.md"
             process.send_signal(signal.SIGINT)
             rest = process.communicate(timeout=20)
             assert (process.returncode, *rest) == (0, "", "")
         wait_until_gone(data)
+        assert not (data / "local.env").exists()
         with dev(data, tmp_path) as (_, said):
             assert [line for line in said if line.startswith("documents")] == ["documents   unchanged"]
         wait_until_gone(data)
