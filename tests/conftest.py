@@ -1,5 +1,11 @@
 """The fixtures that every test may ask for; each room's live in `tests/fixtures`."""
 
+from hypothesis import settings
+
+# How long an example takes says what else the machine is doing.
+settings.register_profile("parley", deadline=None)
+settings.load_profile("parley")
+
 pytest_plugins = [
     "tests.fixtures.model",
     "tests.fixtures.postgres",

@@ -1,4 +1,4 @@
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.rag.chunk import CAPACITY, split
@@ -13,7 +13,6 @@ MARKDOWN = st.lists(LINE, min_size=1, max_size=40).map("\n".join).filter(str.str
 
 
 @given(MARKDOWN, st.integers(10, 200))
-@settings(deadline=None)
 def test_offsets_index_the_text(text: str, capacity: int) -> None:
     document = read_document("page.md", text.encode())
     for chunk in split(document, capacity):
@@ -23,7 +22,6 @@ def test_offsets_index_the_text(text: str, capacity: int) -> None:
 
 
 @given(MARKDOWN, st.integers(10, 200))
-@settings(deadline=None)
 def test_every_word_under_a_heading_is_in_a_chunk(text: str, capacity: int) -> None:
     document = read_document("page.md", text.encode())
     kept = "".join(chunk.text for chunk in split(document, capacity))

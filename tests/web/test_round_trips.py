@@ -1,0 +1,38 @@
+"""What a turn costs the database."""
+
+import asyncio
+
+import pytest
+
+from tests.doubles.openai_server import OpenAIServer
+from tests.doubles.proxy import PostgresProxy
+from tests.doubles.upstream import Script
+from tests.fixtures.web import Deploy
+
+
+async def test_a_turn_costs_one_round_trip_before_the_model_and_one_after(
+    deploy: Deploy, proxy: PostgresProxy, openai_double: OpenAIServer
+) -> None:
+    parley = await deploy(DATABASE_URL=proxy.url)
+    conversation_id = (await parley.ask()).json()["response"]["conversation_id"]
+    openai_double.play(Script(silent=True))
+    await openai_double.next_call()
+    proxy.messages = 0
+    asking = asyncio.create_task(parley.ask("Go on", conversation_id=conversation_id))
+    await openai_double.next_call()
+    assert proxy.messages == 1
+    openai_double.resume()
+    assert (await asking).json()["response"]["saved"] is True
+    assert proxy.messages == 2
+
+
+@pytest.mark.parametrize(("continues", "round_trips"), [(False, 3), (True, 2)])
+async def test_retention_costs_one_more_and_only_when_a_conversation_is_new(
+    deploy: Deploy, proxy: PostgresProxy, continues: bool, round_trips: int
+) -> None:
+    parley = await deploy(DATABASE_URL=proxy.url)
+    await parley.sign_up()
+    conversation_id = (await parley.ask()).json()["response"]["conversation_id"]
+    proxy.messages = 0
+    await parley.ask("Go on", conversation_id=conversation_id if continues else None)
+    assert (proxy.messages, proxy.connections) == (round_trips, 1)
