@@ -9,8 +9,7 @@ dev: .venv/local.stamp  ## everything on http://127.0.0.1:$PORT (8000), its data
 	@exec $(PYTHON) -m local.dev
 
 ingest: .venv/local.stamp  ## the files and folders PATHS into what `make dev` searches, while it runs
-	@env=$${DATA_DIR:-.data}/local.env; [ -f "$$env" ] || { echo "make ingest: start make dev first" >&2; exit 1; }; \
-	set -a; . "$$env"; exec $(PYTHON) scripts/ingest.py $(PATHS)
+	@exec $(PYTHON) -m local.beside scripts/ingest.py $(PATHS)
 
 test: .venv/dev.stamp  ## every test, or those of ARGS
 	@$(PYTHON) -m pytest $(ARGS)

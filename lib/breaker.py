@@ -6,8 +6,8 @@ from typing import Final
 
 WINDOW: Final = 10.0
 """Seconds an open breaker waits before it lets one probe through."""
-THRESHOLD: Final = 2
-"""Failures in a row that open it."""
+THRESHOLD: Final = 3
+"""Failures in a row that open it: one more than the calls of one turn that got stuck."""
 
 
 class Breaker:

@@ -5,7 +5,9 @@ aiohttp rather than httpx: half the CPU per streamed token (`docs/decisions/hot-
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import TypedDict, Unpack
 from weakref import WeakKeyDictionary
 
@@ -34,6 +36,7 @@ def http_session() -> aiohttp.ClientSession:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, connect=5),
+            trace_configs=[_tracing()],
         )
         _sessions[loop] = session
     return session
@@ -42,19 +45,38 @@ def http_session() -> aiohttp.ClientSession:
 async def send(method: str, url: str, **request: Unpack[Request]) -> aiohttp.ClientResponse:
     """Send a request and return the answer once its head is there. Redirects are not followed.
 
-    It is sent once more where the server closed the connection without a word: so end connections that were kept while
-    a warm instance slept.
+    It is sent once more where a connection that was kept turned out to be closed, as after a warm instance slept. A
+    server that hangs up on a new connection may have begun to work, and is not asked twice.
 
     Raises:
-        aiohttp.ClientError: the server could not be reached, or hung up twice.
+        aiohttp.ClientError: the server could not be reached, or hung up.
     """
-    ask = partial(http_session().request, method, url, allow_redirects=False, **request)
+    taken = _Taken()
+    ask = partial(http_session().request, method, url, allow_redirects=False, trace_request_ctx=taken, **request)
     try:
         return await ask()
-    except aiohttp.ClientConnectorError:
-        raise
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+        if not taken.from_pool:
+            raise
         return await ask()
+
+
+@dataclass(slots=True)
+class _Taken:
+    """Where the connection of a request came from."""
+
+    from_pool: bool = False
+
+
+async def _note_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace, _: object) -> None:
+    if isinstance(context.trace_request_ctx, _Taken):
+        context.trace_request_ctx.from_pool = True
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    config = aiohttp.TraceConfig()
+    config.on_connection_reuseconn.append(_note_reuse)
+    return config
 
 
 async def close_http_session() -> None:

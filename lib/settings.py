@@ -59,7 +59,14 @@ def _read_or_make_secret(path: Path) -> str:
             draft.unlink()
         return path.read_text()
     except OSError as error:
-        raise SettingsInvalid(f"{path.name.upper()} is not set, and one cannot be kept in DATA_DIR: {error}") from error
+        raise SettingsInvalid(
+            f"DATA_DIR {path.parents[1]} cannot be used: {error.strerror} (it would keep a {path.name.upper()})"
+        ) from error
+
+
+def _local_origins(fields: dict[str, Any]) -> tuple[str, ...]:
+    ports = (3000, 5173) if fields.get("environment") == "development" else ()
+    return tuple(f"http://{host}:{port}" for port in ports for host in ("localhost", "127.0.0.1"))
 
 
 class Settings(BaseSettings):
@@ -122,8 +129,8 @@ class Settings(BaseSettings):
         description="for calls from your own servers (X-Internal-API-Key); development makes its own. Unset: refused",
     )
     allowed_origins: CommaSeparated = Field(
-        default=("http://localhost:3000", "http://localhost:5173", "http://127.0.0.1:3000", "http://127.0.0.1:5173"),
-        description="origins of browsers that may call, comma-separated and explicit",
+        default_factory=_local_origins,
+        description="origins of browsers that may call, comma-separated and explicit; local ones in development",
     )
     guest_chat: bool = Field(
         default_factory=lambda fields: fields.get("environment") == "development",
@@ -141,6 +148,10 @@ class Settings(BaseSettings):
     def _refuse_what_cannot_work(self) -> Self:
         """Name every variable that has to change, all at once."""
         faults = [*self._weak_secrets(), *self._unusable_providers()]
+        if self.database_url and not self.database_url.get_secret_value().startswith(("postgres://", "postgresql")):
+            faults.append("DATABASE_URL is not the URL of a Postgres database")
+        if self.qdrant_url and not self.qdrant_url.startswith(("http://", "https://")):
+            faults.append("QDRANT_URL is not a URL")
         if any("://" not in origin or "*" in origin for origin in self.allowed_origins):
             faults.append("ALLOWED_ORIGINS takes origins such as https://chat.example.com, and no wildcard")
         if self.environment == "production" and self.database_url is None:

@@ -144,13 +144,14 @@ async def _if_possible(work: Coroutine[Any, Any, None]) -> None:
 
 
 def _listener(port: str) -> socket.socket:
-    """Take the port, which nobody can connect to before the API listens on it."""
+    """Take the port. Whoever connects now is answered once the API is there."""
     if not port.isdecimal() or int(port) > 65535:
         raise PartFailed(f"PORT is {port!r}, which is not a port's number.")
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", int(port)))
+        listener.listen()  # from now on nobody else can, as after `bind` alone they could
     except OSError as error:
         listener.close()
         raise PartFailed(f"Port {port} cannot be used: {error.strerror}. Choose another with PORT=...") from error

@@ -93,12 +93,16 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The turn ended without a whole answer. What arrived before is kept when `saved` is true. The last event."""
+    """The turn ended without a whole answer. What arrived before is kept when `saved` is true. The last event.
+
+    `retry_after` is the seconds after which asking again may succeed, when that is known.
+    """
 
     code: str
     detail: str
     text: str
     saved: bool
+    retry_after: int | None = None
 
 
 TurnEvent = Started | Status | Sources | TextDelta | ReasoningDelta | Usage | Finished | Failed

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any
 from uuid import UUID
 
 from lib.chat.prompt import HISTORY_MESSAGES
@@ -13,7 +15,7 @@ from lib.store.turns import SaidMessage, TurnRecord, TurnResult
 
 _log = logging.getLogger("parley.chat")
 
-_saves: set[asyncio.Task[bool]] = set()
+_under_way: set[asyncio.Task[Any]] = set()
 
 
 async def keep_question(database: Database, turn: TurnRecord) -> tuple[SaidMessage, ...] | None:
@@ -34,14 +36,8 @@ async def keep_question(database: Database, turn: TurnRecord) -> tuple[SaidMessa
 
 
 async def keep_answer(database: Database, turn: TurnRecord, result: TurnResult, *, begun: bool) -> bool:
-    """Commit the answer and its log line; return whether they are kept.
-
-    It runs in a task of its own: when the client leaves, its request is cancelled and the save goes on.
-    """
-    save = asyncio.create_task(_write(database, turn, result, begun=begun))
-    _saves.add(save)
-    save.add_done_callback(_saves.discard)
-    return await asyncio.shield(save)
+    """Commit the answer and its log line, also when the client leaves meanwhile; return whether they are kept."""
+    return await unhindered(_write(database, turn, result, begun=begun))
 
 
 async def keep_exchange(database: Database, *, user_id: UUID, query: str, response: str) -> TurnRecord:
@@ -60,10 +56,18 @@ async def keep_exchange(database: Database, *, user_id: UUID, query: str, respon
     return turn
 
 
+async def unhindered[T](work: Coroutine[Any, Any, T]) -> T:
+    """Do `work` in a task of its own: when the client leaves, its request is cancelled and the work goes on."""
+    task = asyncio.create_task(work)
+    _under_way.add(task)
+    task.add_done_callback(_under_way.discard)
+    return await asyncio.shield(task)
+
+
 async def settle() -> None:
-    """Wait for the saves that are under way: the last thing an instance does."""
-    if _saves:
-        await asyncio.wait(tuple(_saves))
+    """Wait for what is being saved: the last thing an instance does."""
+    if _under_way:
+        await asyncio.wait(tuple(_under_way))
 
 
 async def _write(database: Database, turn: TurnRecord, result: TurnResult, *, begun: bool) -> bool:

@@ -17,6 +17,8 @@ async def retain(database: Database, *, team_id: UUID, user_id: UUID, newest: in
             dropped = await turns.retain_newest(connection, team_id=team_id, user_id=user_id, default=newest)
     except DatabaseUnavailable:
         _log.warning("retention skipped: database unavailable")
+    except Exception:
+        _log.exception("retention failed")
     else:
         if dropped:
             _log.info("retention dropped %d conversations", dropped)

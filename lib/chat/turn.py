@@ -15,7 +15,7 @@ from typing import Final, assert_never
 from uuid import UUID
 
 from lib.chat.events import Failed, Finished, ReasoningDelta, Source, Sources, Started, Status, TurnEvent, Usage
-from lib.chat.persist import keep_answer, keep_question
+from lib.chat.persist import keep_answer, keep_question, unhindered
 from lib.chat.progress import Found, Progress, storable
 from lib.chat.prompt import build_prompt
 from lib.chat.retention import retain
@@ -98,7 +98,7 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
             )
             if saved and turn.user_id and turn.opens:
                 newest = deps.retention_conversations
-                await retain(deps.database, team_id=turn.team_id, user_id=turn.user_id, newest=newest)
+                await unhindered(retain(deps.database, team_id=turn.team_id, user_id=turn.user_id, newest=newest))
     finally:
         searching.cancel()
 
@@ -166,4 +166,4 @@ async def _fail(turn: TurnRecord, error: Exception, deps: TurnDeps, progress: Pr
         _log.error("turn failed", exc_info=error)
         error = ParleyError()
     saved = await keep_answer(deps.database, turn, progress.result("failed", error.code), begun=progress.begun)
-    return Failed(error.code, str(error), progress.text, saved)
+    return Failed(error.code, str(error), progress.text, saved, error.retry_after)

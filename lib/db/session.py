@@ -10,8 +10,8 @@ import os
 import select
 import socket
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, cast
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, Final
 
 import psycopg
 from sqlalchemy import URL, event, make_url
@@ -29,7 +29,7 @@ POOL_WAIT: Final = 2.0
 RECYCLE: Final = 240
 """Seconds after which a connection is replaced: below the five minutes after which Neon suspends an idle database."""
 STATEMENT: Final = 3.0
-"""Seconds a statement may take."""
+"""Seconds a connection may be in use, or be silent when it is new."""
 CONNECT: Final = 3
 """Seconds a connection may take to make."""
 _CONNECT: Final = {
@@ -41,20 +41,22 @@ _CONNECT: Final = {
 }
 _NEON_TLS: Final = {"sslmode": "require", "channel_binding": "require"}
 
+_OTHERS: Final = {"pgbouncer", "connection_limit", "pool_timeout", "prepared_statement_cache_size"}
+
 _log = logging.getLogger("parley.db")
 
 
 def engine_url(url: str) -> URL:
     """Return the URL for psycopg 3, whichever spelling the operator's tool uses.
 
-    `postgres://`, `postgresql://`, `+asyncpg` and `+psycopg` are taken; asyncpg's `ssl` becomes libpq's `sslmode`,
-    Prisma's `pgbouncer` is dropped, and Neon gets TLS and channel binding unless the URL says otherwise.
+    `postgres://`, `postgresql://`, `+asyncpg` and `+psycopg` are taken; asyncpg's `ssl` becomes libpq's `sslmode`, what
+    asyncpg and Prisma alone understand is dropped, and Neon gets TLS and channel binding unless the URL says otherwise.
     """
     parsed = make_url(url).set(drivername="postgresql+psycopg")
-    query = dict(parsed.query)
-    query.pop("pgbouncer", None)
+    query = {name: value for name, value in parsed.query.items() if name not in _OTHERS}
     if "ssl" in query:
-        query.setdefault("sslmode", query.pop("ssl"))
+        ssl = query.pop("ssl")
+        query.setdefault("sslmode", {"true": "require", "false": "disable"}.get(str(ssl), ssl))
     if (parsed.host or "").endswith(".neon.tech"):
         query = _NEON_TLS | query
     return parsed.set(query=query)
@@ -80,14 +82,14 @@ class Database:
             raise DatabaseUnavailable
         try:
             async with self._engine.connect() as connection:
-                with _hung_up_after(STATEMENT, connection):
-                    yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+                with _hung_up_after(STATEMENT, _driver(connection.sync_connection)):
+                    yield connection
         except Exception as error:
             if not _is_outage(error):
                 self._breaker.succeeded()
                 raise
             self._breaker.failed()
-            _log.warning("database unavailable: %s", type(error).__name__)
+            _log.warning("database unavailable: %s %s", type(error).__name__, _sqlstate(error))
             raise DatabaseUnavailable from error
         else:
             self._breaker.succeeded()
@@ -107,47 +109,75 @@ def _make_engine(url: str) -> AsyncEngine:
         pool_timeout=POOL_WAIT,
         pool_recycle=RECYCLE,
         pool_use_lifo=True,
+        isolation_level="AUTOCOMMIT",
+        use_native_hstore=False,  # its types are looked up on every first connection, and we have none
         connect_args=dict(_CONNECT),
     )
-    event.listen(engine.sync_engine, "checkout", _refuse_closed_connection)
+    event.listen(engine.sync_engine, "connect", _watch_first_words, insert=True)
+    event.listen(engine.sync_engine, "checkout", _take_over)
     return engine
 
 
 def _is_outage(error: Exception) -> bool:
-    """Tell a server that is away from a statement that it refused, or an error of the work itself."""
-    return isinstance(error, OperationalError | InterfaceError | PoolTimeout | TimeoutError) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
-    )
+    """Tell a server that is away, or takes no writes during a failover, from a statement that it refused."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, PoolTimeout)
+    if isinstance(error.orig, psycopg.errors.ReadOnlySqlTransaction):
+        return True
+    lost = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+    return lost and not isinstance(error.orig, _CONFLICTS)
+
+
+_CONFLICTS: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
+"""What two statements do to each other on a healthy server; psycopg files them with lost connections."""
+
+
+def _sqlstate(error: Exception) -> str:
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or "(no word from the server)"
+
+
+def _driver(connection: Any) -> psycopg.AsyncConnection:
+    return connection.connection.driver_connection
+
+
+def _watch_first_words(connection: Any, record: Any) -> None:
+    """Hang up on a server that lets us in and then says nothing, as a pooler does that has no server left for us.
+
+    SQLAlchemy asks a new connection a few things of its own before anybody else can watch it.
+    """
+    loop, driver = asyncio.get_running_loop(), connection.driver_connection
+    record.info["first_words"] = loop.call_later(STATEMENT, _hang_up, driver)
+
+
+def _take_over(connection: Any, record: Any, _proxy: Any) -> None:
+    """Hand over a connection that lives, or have the pool replace one that the server has closed.
+
+    Between two statements the server has nothing to say, so a socket that is readable holds the end of the stream,
+    or the last words before it. Asking the kernel costs microseconds; a ping would cost a round trip.
+    """
+    if first_words := record.info.pop("first_words", None):
+        first_words.cancel()
+    poll = select.poll()
+    poll.register(connection.driver_connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise DisconnectionError("the server closed this connection")
 
 
 @contextmanager
-def _hung_up_after(seconds: float, connection: AsyncConnection) -> Generator[None]:
+def _hung_up_after(seconds: float, driver: psycopg.AsyncConnection) -> Generator[None]:
     """Shut the socket of a connection that is silent for too long; psycopg then sees that the server is gone.
 
     Cancelling the wait instead would have psycopg ask the silent server to cancel the query, for seconds more.
     """
-    pooled = connection.sync_connection
-    assert pooled is not None  # noqa: S101 - it is connected
-    fileno: int = cast("psycopg.AsyncConnection", pooled.connection.driver_connection).fileno()
-    timer = asyncio.get_running_loop().call_later(seconds, _hang_up, fileno)
+    timer = asyncio.get_running_loop().call_later(seconds, _hang_up, driver)
     try:
         yield
     finally:
         timer.cancel()
 
 
-def _hang_up(fileno: int) -> None:
-    with socket.socket(fileno=os.dup(fileno)) as duplicate:
+def _hang_up(driver: psycopg.AsyncConnection) -> None:
+    if driver.closed:
+        return
+    with socket.socket(fileno=os.dup(driver.fileno())) as duplicate, suppress(OSError):
         duplicate.shutdown(socket.SHUT_RDWR)
-
-
-def _refuse_closed_connection(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Have the pool replace a connection that the server has closed.
-
-    Between two statements the server has nothing to say, so a socket that is readable holds the end of the stream,
-    or the last words before it. Asking the kernel costs microseconds; a ping would cost a round trip.
-    """
-    poll = select.poll()
-    poll.register(connection.driver_connection.fileno(), select.POLLIN)
-    if poll.poll(0):
-        raise DisconnectionError("the server closed this connection")

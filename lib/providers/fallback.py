@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Self
 
-from lib.errors import ContextTooLong, ProviderError, ProviderRefused, ProviderTimeout
+from lib.errors import ContextTooLong, ProviderError, ProviderRateLimited, ProviderRefused, ProviderTimeout
 from lib.providers.base import Chunk, PromptMessage, Provider
 
 _log = logging.getLogger("parley.providers")
@@ -69,7 +69,9 @@ class Fallback:
                 _log.warning("%s did not begin to answer: %s", provider.model, error.code)
                 failure = failure or error
             else:
-                return
+                if begun:
+                    return
+                failure = failure or ProviderError("The model gave no answer.")
         raise failure or ProviderError
 
     async def _watched(self, provider: Provider, messages: tuple[PromptMessage, ...]) -> AsyncGenerator[Chunk]:
@@ -89,5 +91,5 @@ class Fallback:
                 patience = self._limits.stall
 
 
-# Asking the same provider again would give the same error, or take as long to give none.
-_POINTLESS_AGAIN = (ProviderRefused, ContextTooLong, ProviderTimeout)
+# Asking the same provider again at once would give the same error, or take as long to give none.
+_POINTLESS_AGAIN = (ProviderRefused, ProviderRateLimited, ContextTooLong, ProviderTimeout)

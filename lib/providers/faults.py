@@ -4,6 +4,7 @@ The one place that reads a vendor's own words about a failure. They go to the lo
 and nowhere else.
 """
 
+import json
 import logging
 import math
 import re
@@ -88,11 +89,11 @@ def faults_as_ours(model: str, sent: Collection[str]) -> Generator[None]:
     except VendorFault as fault:
         ours, words = fault.as_ours(), f"{fault.status} {_without(sent, fault.words)}"
     except TimeoutError as error:
-        ours, words = ProviderTimeout(), repr(error)
+        ours, words = ProviderTimeout(), type(error).__name__
     except aiohttp.ClientPayloadError as error:
-        ours, words = ProviderError(CUT_SHORT), repr(error)
+        ours, words = ProviderError(CUT_SHORT), type(error).__name__
     except (aiohttp.ClientError, *UNREADABLE) as error:
-        ours, words = ProviderError(), repr(error)
+        ours, words = ProviderError(), type(error).__name__  # its text may hold the request, and so the key
     else:
         return
     _log.warning("model %s failed with %s: %s", model, ours.code, words[:LOGGED_CHARACTERS])
@@ -118,8 +119,11 @@ def _told(body: bytes) -> tuple[int, str]:
 
 
 def _without(sent: Collection[str], words: str) -> str:
+    """Take out what was sent, as it was and as JSON or Python would quote it."""
     for secret in filter(None, sent):
-        words = words.replace(secret, "[...]")
+        quoted = (json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr(secret))
+        for spelling in (secret, *(quotation[1:-1] for quotation in quoted)):
+            words = words.replace(spelling, "[...]")
     return words
 
 

@@ -65,9 +65,12 @@ class OpenAIProvider:
             response = await self._ask(messages)
             try:
                 reader = CompletionReader(streamed=response.content_type != "application/json")
-                while data := await _read(response.content, reader.ended):
+                farewell: float | None = None
+                while data := await _read(response.content, farewell):
                     for chunk in reader.feed(data):
                         yield chunk
+                    if reader.ended and farewell is None:
+                        farewell = asyncio.get_running_loop().time() + FAREWELL_SECONDS
                 for chunk in reader.close():
                     yield chunk
             finally:
@@ -112,16 +115,14 @@ class OpenAIProvider:
         )
 
 
-async def _read(content: aiohttp.StreamReader, ended: bool) -> bytes:
+async def _read(content: aiohttp.StreamReader, farewell: float | None) -> bytes:
     """Wait for the next bytes; none at the end, be it the body's or the connection's.
 
     After the vendor's own sign of the end there may be the usage, and the end of the body, which lets the connection be
-    used again. They are waited for shortly, and missing them is no fault.
+    used again. They are waited for until `farewell`, and missing them is no fault.
     """
     try:
-        if not ended:
-            return await content.readany()
-        async with asyncio.timeout(FAREWELL_SECONDS):
+        async with asyncio.timeout_at(farewell):
             return await content.readany()
     except (TimeoutError, aiohttp.ClientError):
         return b""

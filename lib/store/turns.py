@@ -90,7 +90,9 @@ async def finish(connection: AsyncConnection, turn: TurnRecord, result: TurnResu
 
 
 async def save_whole(connection: AsyncConnection, turn: TurnRecord, result: TurnResult) -> bool:
-    """Keep a turn that was not begun. Doing it twice changes nothing.
+    """Keep a turn that was not begun, as far as anybody knows: an answer still `streaming` under its id is completed.
+
+    Doing it twice changes nothing.
 
     Return whether it is kept now; it is not when the conversation is a stranger's or none, or the account is gone.
     """
@@ -211,7 +213,8 @@ _FINISH = text(f"""
 _SAVE_WHOLE = text(f"""
     WITH opened AS ({_OPENED} ON CONFLICT (id) DO NOTHING RETURNING id), touched AS ({_TOUCHED} RETURNING id),
     conversation AS (SELECT id FROM opened UNION ALL SELECT id FROM touched), said AS (
-        {_SAID} ON CONFLICT (id) DO NOTHING
+        {_SAID} ON CONFLICT (id) DO UPDATE SET status = excluded.status, parts = excluded.parts
+        WHERE messages.status = 'streaming' AND messages.conversation_id = excluded.conversation_id
     ), logged AS (
         {_LOGGED} FROM conversation ON CONFLICT (id) DO NOTHING
     )
@@ -221,7 +224,7 @@ _SAVE_WHOLE = text(f"""
 _RETAIN = text("""
     WITH keep AS (
         SELECT CASE jsonb_typeof(settings -> 'retention_conversations')
-            WHEN 'number' THEN CAST(trunc(CAST(settings ->> 'retention_conversations' AS numeric)) AS integer)
+            WHEN 'number' THEN CAST(least(CAST(settings ->> 'retention_conversations' AS numeric), 1e9) AS integer)
             ELSE :default
         END AS newest
         FROM teams WHERE id = :team_id

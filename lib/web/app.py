@@ -54,8 +54,17 @@ def function(*routers: APIRouter, instance: Instance | None = None) -> FastAPI:
     """
     instance = instance or this_instance()
     settings = instance.settings
-    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
-    app = FastAPI(title="Parley", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_close_on_shutdown)
+    # Lambda has a handler on the root logger before we come, so our level is set on our own.
+    logging.basicConfig(format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("parley").setLevel(settings.log_level)
+    app = FastAPI(
+        title="Parley",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # a redirect would be built from the Host header, which anybody writes
+        lifespan=_close_on_shutdown,
+    )
     app.state.instance = instance
     for router in routers:
         app.include_router(router)

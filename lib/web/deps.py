@@ -24,12 +24,20 @@ async def _instance(request: Request) -> Instance:
 ThisInstance = Annotated[Instance, Depends(_instance)]
 
 
+def _token(request: Request, cookie: str) -> str | None:
+    """Return the access token: the header's, else the cookie's. Another scheme's credential is a token that fails."""
+    header = request.headers.get("authorization")
+    if header is None:
+        return request.cookies.get(cookie)
+    scheme, _, token = header.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
 async def _caller(request: Request, instance: ThisInstance) -> Caller:
-    kind, _, bearer = request.headers.get("authorization", "").partition(" ")
     expected = instance.settings.internal_api_key
     return identify(
         instance.signer,
-        token=bearer.strip() if kind.lower() == "bearer" else request.cookies.get(access_cookie(instance.settings)),
+        token=_token(request, access_cookie(instance.settings)),
         internal_key=request.headers.get("x-internal-api-key"),
         expected_key=expected.get_secret_value() if expected else None,
     )
@@ -39,9 +47,12 @@ AnyCaller = Annotated[Caller, Depends(_caller)]
 """Whoever asks, a guest too."""
 
 
-async def _internal(instance: ThisInstance, caller: AnyCaller) -> Caller:
+async def _with_internal_key(instance: ThisInstance) -> None:
     if instance.settings.internal_api_key is None:
         raise NotFound
+
+
+async def _internal(_: Annotated[None, Depends(_with_internal_key)], caller: AnyCaller) -> Caller:
     if not caller.internal:
         raise Unauthenticated("This call needs the internal key in X-Internal-API-Key.")
     return caller

@@ -13,6 +13,7 @@ from lib.providers import get_providers
 from lib.providers.fallback import Limits
 from lib.rag.retrieve import Retriever
 from lib.settings import Settings, get_settings
+from lib.web.leaving import stop_all
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Instance:
         )
 
     async def close(self) -> None:
-        """Finish what is being saved, and close every connection."""
+        """End the turns under way, finish what is being saved, and close every connection."""
+        await stop_all()
         await settle()
         await self.database.close()
         await close_http_session()

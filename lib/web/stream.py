@@ -1,6 +1,5 @@
 """A turn as a streamed response."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Self
@@ -10,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from lib.chat.events import TurnEvent
 from lib.encoders.base import Encoder
+from lib.web.leaving import while_client_stays
 
 
 class EventStream(Response):
@@ -42,16 +42,7 @@ class EventStream(Response):
         """Send the stream; return when it has ended, or the client has gone and the turn has been kept."""
         del scope
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        sending = asyncio.create_task(self._send_events(send))
-        leaving = asyncio.create_task(_client_leaves(receive))
-        try:
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            leaving.cancel()
-            sending.cancel()
-            await asyncio.wait((sending, leaving))
-        if not sending.cancelled():
-            sending.result()
+        await while_client_stays(self._send_events(send), receive)
 
     async def _send_events(self, send: Send) -> None:
         async with aclosing(self._rest) as rest:
@@ -63,8 +54,3 @@ class EventStream(Response):
     async def _send_event(self, event: TurnEvent, send: Send) -> None:
         if frame := self._encoder.encode(event):
             await send({"type": "http.response.body", "body": frame, "more_body": True})
-
-
-async def _client_leaves(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -1,6 +1,6 @@
-"""Text that people send."""
+"""Text that people send. These follow a length in a field's annotation, so that characters are counted first."""
 
-from typing import Annotated, Final
+from typing import Final
 
 from pydantic import AfterValidator
 
@@ -17,23 +17,23 @@ def _encodable(text: str) -> str:
     return text
 
 
-def _without_nul(text: str) -> str:
+def _plain(text: str) -> str:
     if "\0" in text:
         raise ValueError("it contains a NUL character")
-    return text
+    return _encodable(text)
 
 
-def _not_blank(text: str) -> str:
+def _said(text: str) -> str:
     if not text.strip():
         raise ValueError("it is empty")
-    return text
+    return _plain(text)
 
 
-Secret = Annotated[str, AfterValidator(_encodable)]
+SECRET: Final = AfterValidator(_encodable)
 """Any Unicode text: it is hashed, never stored."""
 
-Plain = Annotated[Secret, AfterValidator(_without_nul)]
+PLAIN: Final = AfterValidator(_plain)
 """Text that Postgres can hold."""
 
-Said = Annotated[Plain, AfterValidator(_not_blank)]
+SAID: Final = AfterValidator(_said)
 """Text that says something."""

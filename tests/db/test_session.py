@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from lib.breaker import Breaker
+from lib.breaker import THRESHOLD, Breaker
 from lib.db.session import Database, engine_url
 from lib.errors import DatabaseUnavailable
 from tests.doubles.proxy import PostgresProxy
@@ -17,7 +17,8 @@ from tests.doubles.proxy import PostgresProxy
         "postgresql://u:p@host/db",
         "postgresql+asyncpg://u:p@host/db",
         "postgresql+psycopg://u:p@host/db",
-        "postgres://u:p@host/db?pgbouncer=true",
+        "postgres://u:p@host/db?pgbouncer=true&connection_limit=1",
+        "postgresql+asyncpg://u:p@host/db?prepared_statement_cache_size=0",
     ],
 )
 def test_every_spelling_of_a_url_is_taken(spelled: str) -> None:
@@ -25,7 +26,8 @@ def test_every_spelling_of_a_url_is_taken(spelled: str) -> None:
 
 
 def test_asyncpgs_ssl_is_libpqs_sslmode() -> None:
-    assert engine_url("postgresql+asyncpg://h/db?ssl=require").query == {"sslmode": "require"}
+    for ssl in ("require", "true"):
+        assert engine_url(f"postgresql+asyncpg://h/db?ssl={ssl}").query == {"sslmode": "require"}
 
 
 def test_neon_gets_tls_and_channel_binding_unless_the_url_says_otherwise() -> None:
@@ -57,11 +59,11 @@ async def test_an_error_does_not_repeat_what_was_sent(database_url: str) -> None
 async def test_an_open_breaker_refuses_at_once(proxy: PostgresProxy) -> None:
     proxy.refuse()
     database = Database(proxy.url)
-    for _ in range(4):
+    for _ in range(THRESHOLD + 2):
         with pytest.raises(DatabaseUnavailable):
             async with database.one_statement():
                 pass
-    assert proxy.connections == 2
+    assert proxy.connections == THRESHOLD
     await database.close()
 
 

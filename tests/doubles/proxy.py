@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
+READY = b"Z\x00\x00\x00\x05I"
+"""The server's word that a client may ask (https://www.postgresql.org/docs/current/protocol-message-formats.html)."""
+
 
 class PostgresProxy:
     """Forwards to the server that a URL names, until told otherwise.
@@ -22,6 +25,8 @@ class PostgresProxy:
         self._live = asyncio.Event()
         self._live.set()
         self._refusing = False
+        self._swallowing = False
+        self._logins_only = False
         self._writers: set[asyncio.StreamWriter] = set()
         self.connections = 0
         self.messages = 0
@@ -52,9 +57,17 @@ class PostgresProxy:
         for writer in self._writers:
             writer.transport.abort()
 
+    def swallow(self) -> None:
+        """Let the next request through, then drop the connection in place of the server's reply."""
+        self._swallowing = True
+
     def stall(self) -> None:
         """Forward nothing until `heal`, and keep every connection open."""
         self._live.clear()
+
+    def stall_after_login(self) -> None:
+        """Forward what it takes to log in, and nothing after it."""
+        self._logins_only = True
 
     def heal(self) -> None:
         """Forward again."""
@@ -76,6 +89,12 @@ class PostgresProxy:
         while data := await reader.read(65536):
             self.messages += counted
             await self._live.wait()
+            if self._swallowing and not counted:
+                self._swallowing = False
+                writer.transport.abort()
+                return
             writer.write(data)
             await writer.drain()
+            if self._logins_only and data.endswith(READY):
+                self.stall()
         writer.close()

@@ -1,5 +1,4 @@
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -74,11 +73,10 @@ def wait_until_gone(data: Path) -> None:
 def ingest_beside(data: Path, folder: Path, name: str, text: str) -> None:
     """Bring a document into what a running `make dev` searches, as `make ingest` does."""
     (folder / name).write_text(text)
-    told = dict(line.split("=", 1) for line in shlex.split((data / "local.env").read_text()))
     subprocess.run(
-        [sys.executable, ROOT / "scripts" / "ingest.py", name, "--quiet"],
+        [sys.executable, "-m", "local.beside", ROOT / "scripts" / "ingest.py", name, "--quiet"],
         cwd=folder,
-        env=environment(data) | told,
+        env=environment(data),
         check=True,
         capture_output=True,
     )
@@ -126,6 +124,13 @@ def test_a_database_that_is_away_is_a_warning(tmp_path: Path) -> None:
     with dev(tmp_path / "data", tmp_path, **away) as (_, said):
         assert [line for line in said if line.startswith("warning     schema ended with exit code 1: ")]
         assert said[-1].startswith("ready ")
+
+
+def test_nothing_runs_beside_what_does_not_run(tmp_path: Path) -> None:
+    (tmp_path / "local.env").write_text("QDRANT_URL=http://127.0.0.1:9\n")
+    command = [sys.executable, "-m", "local.beside", "scripts/ingest.py", "docs"]
+    ran = subprocess.run(command, env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (1, "`make dev` is not running; start it first.\n")
 
 
 def test_a_port_in_use_is_refused(tmp_path: Path) -> None:

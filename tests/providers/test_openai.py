@@ -1,12 +1,14 @@
 import asyncio
 import json
 import logging
+import re
 from typing import Any
 
 import aiohttp
 import pytest
 
 from lib.errors import ContextTooLong, ProviderError, ProviderRateLimited, ProviderRefused, ProviderTimeout
+from lib.http import close_http_session
 from lib.providers.base import PromptMessage, Text, TokenUsage
 from lib.providers.faults import faults_as_ours
 from lib.providers.openai import OpenAIProvider
@@ -94,21 +96,67 @@ async def test_a_connection_is_used_again(openai_double: OpenAIServer, provider:
 
 async def test_a_kept_connection_that_the_server_closed_is_replaced() -> None:
     """A warm instance that slept finds its connections closed at the moment that it writes to them."""
+    requests: list[int] = []
     accepted = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal accepted
         accepted += 1
-        await reader.readuntil(b"\r\n\r\n")
-        if accepted > 1:
+        own = accepted
+        while await _request_arrives(reader):
+            requests.append(own)
+            if requests == [1, 1]:
+                break
             body = b'data: {"choices":[{"delta":{"content":"Hello"},"finish_reason":"stop"}]}\n\n'
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        assert (await ask(OpenAIProvider(f"http://127.0.0.1:{port}", None, "m"))).text == "Hello"
-    assert accepted == 2
+        provider = OpenAIProvider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", None, "m")
+        assert [(await ask(provider)).text, (await ask(provider)).text] == ["Hello", "Hello"]
+        assert requests == [1, 1, 2]
+        await close_http_session()
+
+
+async def test_a_server_that_hangs_up_on_a_new_connection_is_not_asked_twice() -> None:
+    requests = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        requests += await _request_arrives(reader)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        provider = OpenAIProvider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "sk-secret", "m")
+        with pytest.raises(ProviderError):
+            await ask(provider)
+    assert requests == 1
+
+
+async def test_an_answer_that_is_no_http_is_logged_without_the_key(caplog: pytest.LogCaptureFixture) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request_arrives(reader)
+        writer.write(b"garbage\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        provider = OpenAIProvider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "sk-secret", "m")
+        with pytest.raises(ProviderError):
+            await ask(provider)
+    assert "provider_error" in caplog.text
+    assert "sk-secret" not in caplog.text
+
+
+async def _request_arrives(reader: asyncio.StreamReader) -> bool:
+    """Read one request; return whether there was one."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return False
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    assert length
+    await reader.readexactly(int(length[1]))
+    return True
 
 
 def fault(message: str, **more: Any) -> dict[str, Any]:

@@ -109,6 +109,21 @@ async def test_saving_a_whole_turn_twice_at_once_keeps_it_once(database: Databas
     assert len(await rows("SELECT id FROM interaction_logs WHERE message_id = %s", turn.answer_id)) == 1
 
 
+async def test_saving_a_turn_whole_completes_one_that_was_begun_after_all(
+    database: Database, user_id: UUID, rows: Rows
+) -> None:
+    turn = record(user_id)
+    async with database.one_statement() as connection:
+        await turns.begin(connection, turn)
+        for _ in range(2):
+            assert await turns.save_whole(connection, turn, result())
+    said = await rows(
+        "SELECT status, parts #>> '{0,text}' AS said FROM messages WHERE conversation_id = %s ORDER BY id",
+        turn.conversation_id,
+    )
+    assert said == [{"status": "complete", "said": "A question?"}, {"status": "complete", "said": "An answer."}]
+
+
 async def test_saving_a_whole_turn_later_goes_into_the_conversation_it_continues_and_makes_none(
     database: Database, user_id: UUID, rows: Rows
 ) -> None:
@@ -138,7 +153,14 @@ async def test_an_answer_comes_too_late_for_a_deleted_conversation_and_is_logged
 
 
 @pytest.mark.parametrize(
-    ("team_setting", "kept"), [("{}", 2), ('{"retention_conversations": 1}', 1), ('{"retention_conversations": 0}', 4)]
+    ("team_setting", "kept"),
+    [
+        ("{}", 2),
+        ('{"retention_conversations": 1}', 1),
+        ('{"retention_conversations": 0}', 4),
+        ('{"retention_conversations": -1}', 4),
+        ('{"retention_conversations": 1e300}', 4),
+    ],
 )
 async def test_the_newest_conversations_stay_and_the_team_may_say_how_many(
     database: Database, rows: Rows, team_setting: str, kept: int

@@ -54,6 +54,11 @@ async def test_a_bearer_token_serves_as_the_cookie_does(deploy: Deploy, rows: Ro
     assert str(row["user_id"]) == str(account)
 
 
+async def test_no_redirect_is_built_from_the_host_that_a_caller_names(parley: Deployment) -> None:
+    response = await parley.client.post("/api/v1/auth/login/", json=someone(), headers={"Host": "evil.example"})
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
 async def test_in_production_the_cookie_is_bound_to_the_host_and_to_tls(deploy: Deploy) -> None:
     parley = await deploy(environment="production", guest_chat=False)
     account = someone()

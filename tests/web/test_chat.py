@@ -1,5 +1,6 @@
 """The book's chat, asked over HTTP."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Any
@@ -129,6 +130,8 @@ async def test_the_internal_key_may_name_a_user(deploy: Deploy, rows: Rows) -> N
     [
         ({"X-Internal-API-Key": "wrong"}, {}),
         ({"Authorization": "Bearer not.a.token"}, {}),
+        ({"Authorization": "Basic YTpi"}, {}),
+        ({"Authorization": "eyJhbGciOiJub25lIn0.e30."}, {}),
         ({}, {"access_token": "eyJhbGciOiJub25lIn0.e30."}),
     ],
 )
@@ -169,7 +172,9 @@ async def test_a_passage_that_the_reader_marked_is_what_the_model_answers_from(
     assert prompt.count("</passage>") == 1
 
 
+A_UUID = "01900000-0000-7000-8000-00000000dead"
 BAD_BODIES: list[Any] = [
+    {"message": {"content": "Hi", "conversation_id": A_UUID}, "conversation_id": A_UUID.replace("dead", "beef")},
     {},
     [],
     "text",
@@ -233,6 +238,8 @@ async def test_an_unknown_context_is_named_in_one_clear_sentence(parley: Deploym
     assert fault["loc"] == ["body", "message", "metadata", "context"]
     assert "full-book" in fault["msg"]
     assert "selected_text" in fault["msg"]
+    (fault,) = (await parley.ask(metadata={"context": {"selected_text": "x" * 20_000}})).json()["detail"]
+    assert fault["msg"] == "Value error, selected_text: String should have at most 16000 characters"
 
 
 @pytest.mark.parametrize(
@@ -240,7 +247,6 @@ async def test_an_unknown_context_is_named_in_one_clear_sentence(parley: Deploym
     [
         (Script(status=500), 502, "provider_error"),
         (Script(status=401), 502, "provider_refused"),
-        (Script(status=429, headers={"Retry-After": "7"}), 503, "provider_rate_limited"),
         (Script(cut_at=2), 502, "provider_error"),
         (Script(pieces=()), 502, "provider_error"),
     ],
@@ -252,6 +258,32 @@ async def test_a_provider_that_fails_is_an_error_with_a_stable_code(
     response = await parley.ask()
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert "vendor" not in response.text
+
+
+async def test_a_busy_provider_is_asked_once_and_its_word_on_when_to_ask_again_passed_on(
+    parley: Deployment, openai_double: OpenAIServer
+) -> None:
+    openai_double.play(Script(status=429, headers={"Retry-After": "7"}))
+    response = await parley.ask()
+    assert (response.status_code, response.json()["code"]) == (503, "provider_rate_limited")
+    assert response.headers["retry-after"] == "7"
+    assert len(openai_double.calls) == 1
+
+
+async def test_a_client_that_leaves_stops_the_model_and_what_arrived_is_kept(
+    parley: Deployment, openai_double: OpenAIServer, rows: Rows
+) -> None:
+    openai_double.play(Script(stall_at=0))
+    asking = asyncio.create_task(parley.ask("Who leaves the whole answer?"))
+    call = await openai_double.next_call()
+    asking.cancel()
+    async with asyncio.timeout(2):
+        await call.gone.wait()
+        while not await rows(
+            "SELECT b.id FROM messages a JOIN messages b USING (conversation_id)"
+            " WHERE a.parts #>> '{0,text}' = 'Who leaves the whole answer?' AND b.status = 'interrupted'"
+        ):
+            pass
 
 
 async def test_a_silent_provider_is_a_timeout(deploy: Deploy, openai_double: OpenAIServer) -> None:

@@ -116,6 +116,19 @@ async def test_a_client_that_leaves_stops_the_model_and_what_arrived_is_kept(
     assert stored[0]["outcome"] == "interrupted"
 
 
+async def test_a_turn_under_way_when_the_server_shuts_down_is_kept_as_interrupted(
+    parley: Deployment, openai_double: OpenAIServer, rows: Rows
+) -> None:
+    openai_double.play(Script.saying("Eight nine ten", stall_at=2))
+    async with parley.client.stream("POST", "/api/v1/chat/stream", json=question("Count")) as response:
+        await anext(response.aiter_text())
+        await parley.instance.close()
+        stored = await rows(
+            "SELECT id FROM messages WHERE status = 'interrupted' AND parts #>> '{0,text}' = 'Eight nine'"
+        )
+        assert len(stored) == 1
+
+
 async def test_the_users_message_is_committed_before_the_model_is_asked(
     parley: Deployment, openai_double: OpenAIServer, rows: Rows
 ) -> None:

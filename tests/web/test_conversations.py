@@ -47,8 +47,10 @@ async def test_only_the_internal_key_may_save(deploy: Deploy) -> None:
 
 async def test_without_a_key_configured_there_is_nothing_here(deploy: Deploy) -> None:
     parley = await deploy(internal_api_key=None)
-    response = await parley.client.post(PATH, json={"user_id": str(uuid4()), "query": "Q", "response": "A"})
-    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+    body = {"user_id": str(uuid4()), "query": "Q", "response": "A"}
+    for headers in ({}, KEY):
+        response = await parley.client.post(PATH, json=body, headers=headers)
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
 
 async def test_an_unknown_user_is_not_found(parley: Deployment) -> None:

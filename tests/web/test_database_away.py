@@ -1,7 +1,7 @@
 """What still works while Postgres is away."""
 
 import asyncio
-import time
+from uuid import UUID
 
 from tests.doubles.openai_server import OpenAIServer
 from tests.doubles.proxy import PostgresProxy
@@ -27,9 +27,9 @@ async def test_an_open_breaker_costs_a_turn_nothing(deploy: Deploy, proxy: Postg
     await parley.ask()
     proxy.refuse()
     await parley.ask()
-    before, started = proxy.connections, time.perf_counter()
+    await parley.ask()
+    before = proxy.connections
     assert (await parley.ask()).json()["response"]["saved"] is False
-    assert time.perf_counter() - started < 0.3
     assert proxy.connections == before
 
 
@@ -60,6 +60,18 @@ async def test_an_answer_whose_question_could_not_be_kept_is_kept_whole_once_the
     assert kept == [{"role": "user", "status": "complete"}, {"role": "assistant", "status": "complete"}]
 
 
+async def test_a_question_whose_commit_was_not_heard_of_is_answered_in_its_place(
+    deploy: Deploy, proxy: PostgresProxy, rows: Rows
+) -> None:
+    parley = await deploy(DATABASE_URL=proxy.url)
+    await parley.ask()
+    proxy.swallow()
+    answer = (await parley.ask("Was this heard?")).json()["response"]
+    assert answer["saved"] is True
+    (stored,) = await rows("SELECT status, parts FROM messages WHERE id = %s", UUID(answer["message_id"]))
+    assert stored == {"status": "complete", "parts": [{"type": "text", "text": "Hello, world."}]}
+
+
 async def test_an_answer_that_cannot_be_saved_says_so(
     deploy: Deploy, proxy: PostgresProxy, openai_double: OpenAIServer
 ) -> None:
@@ -80,6 +92,13 @@ async def test_a_connection_that_died_between_two_turns_is_replaced_unnoticed(
     assert (await parley.ask()).json()["response"]["saved"] is True
     proxy.drop()
     assert (await parley.ask()).json()["response"]["saved"] is True
+
+
+async def test_a_database_that_lets_us_in_and_falls_silent_is_hung_up_on(deploy: Deploy, proxy: PostgresProxy) -> None:
+    parley = await deploy(DATABASE_URL=proxy.url)
+    proxy.stall_after_login()
+    async with asyncio.timeout(15):
+        assert (await parley.ask()).json()["response"]["saved"] is False
 
 
 async def test_a_silent_database_delays_an_answer_by_its_budget_at_most(deploy: Deploy, proxy: PostgresProxy) -> None:

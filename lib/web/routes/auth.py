@@ -11,14 +11,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from lib.auth import accounts
 from lib.auth.accounts import normalise_email
 from lib.web.deps import ThisInstance, access_cookie
-from lib.web.text import Plain, Secret
+from lib.web.text import PLAIN, SECRET
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
 SHORTEST_PASSWORD: Final = 8
 LONGEST_PASSWORD: Final = 128
 
-Email = Annotated[Plain, Field(max_length=254), AfterValidator(normalise_email)]
+Email = Annotated[str, Field(max_length=254), PLAIN, AfterValidator(normalise_email)]
 
 
 def _long_enough(password: str) -> str:
@@ -34,7 +34,7 @@ class Registration(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     email: Email
-    password: Annotated[Secret, AfterValidator(_long_enough)]
+    password: Annotated[str, SECRET, AfterValidator(_long_enough)]
 
 
 class Registered(BaseModel):
@@ -51,8 +51,8 @@ class Login(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     email: Email
-    password: Annotated[Secret, Field(max_length=1024)]
-    team: Annotated[Plain, Field(max_length=63)] | None = None
+    password: Annotated[str, Field(max_length=1024), SECRET]
+    team: Annotated[str, Field(max_length=63), PLAIN] | None = None
 
 
 class LoggedIn(BaseModel):

@@ -1,19 +1,20 @@
 """The book's chat: a question answered whole, or as a stream. Both run the same turn."""
 
 from collections.abc import AsyncGenerator
-from typing import Annotated, Any, Final, Literal
+from contextlib import aclosing
+from typing import Annotated, Any, Final, Literal, Self, cast
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     PlainValidator,
-    TypeAdapter,
     ValidationError,
     WithJsonSchema,
+    model_validator,
 )
 
 from lib.auth.callers import Caller, speaking_as
@@ -25,8 +26,9 @@ from lib.errors import ParleyError, Unauthenticated, error_named
 from lib.rag.retrieve import Scope
 from lib.web.deps import AnyCaller, ThisInstance
 from lib.web.instance import Instance
+from lib.web.leaving import while_client_stays
 from lib.web.stream import EventStream
-from lib.web.text import LONGEST_MESSAGE, Said
+from lib.web.text import LONGEST_MESSAGE, SAID
 
 whole = APIRouter(tags=["chat"])
 streamed = APIRouter(tags=["chat"])
@@ -40,32 +42,40 @@ CONTEXTS: Final = (
 class _Selection(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    selected_text: Annotated[Said, Field(max_length=LONGEST_SELECTION)]
+    selected_text: Annotated[str, Field(max_length=LONGEST_SELECTION), SAID]
 
 
 class _Chapter(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    chapter: Annotated[Said, Field(max_length=512)]
+    chapter: Annotated[str, Field(max_length=512), SAID]
 
 
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    document_id: Annotated[Said, Field(max_length=512)]
+    document_id: Annotated[str, Field(max_length=512), SAID]
 
 
-_narrowed: TypeAdapter[_Selection | _Chapter | _Document] = TypeAdapter(_Selection | _Chapter | _Document)
+_KINDS: Final[dict[str, type[_Selection | _Chapter | _Document]]] = {
+    "selected_text": _Selection,
+    "chapter": _Chapter,
+    "document_id": _Document,
+}
 
 
 def _context(value: object) -> _Selection | _Chapter | _Document | None:
     """Return what narrows the answer, None for the whole book. One clear sentence beats a list of failed guesses."""
     if value == "full-book":
         return None
+    named = list(cast("dict[object, object]", value)) if isinstance(value, dict) else []
+    kind = _KINDS.get(str(named[0])) if len(named) == 1 else None
+    if kind is None:
+        raise ValueError(CONTEXTS)
     try:
-        return _narrowed.validate_python(value)
-    except ValidationError:
-        raise ValueError(CONTEXTS) from None
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise ValueError(f"{named[0]}: {error.errors()[0]['msg']}") from None
 
 
 class Metadata(BaseModel):
@@ -76,7 +86,7 @@ class Metadata(BaseModel):
     context: Annotated[
         _Selection | _Chapter | _Document | None,
         PlainValidator(_context),
-        WithJsonSchema({"anyOf": [{"const": "full-book"}, _narrowed.json_schema()]}),
+        WithJsonSchema({"anyOf": [{"const": "full-book"}, *(kind.model_json_schema() for kind in _KINDS.values())]}),
     ] = None
 
 
@@ -85,7 +95,7 @@ class Message(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    content: Annotated[Said, Field(max_length=LONGEST_MESSAGE)]
+    content: Annotated[str, Field(max_length=LONGEST_MESSAGE), SAID]
     user_id: Annotated[str, Field(max_length=200)] | None = None
     metadata: Metadata | None = None
     conversation_id: UUID | None = None
@@ -99,11 +109,18 @@ class ChatRequest(BaseModel):
     message: Message
     conversation_id: UUID | None = None
 
+    @model_validator(mode="after")
+    def _name_one_conversation(self) -> Self:
+        if len({self.conversation_id, self.message.conversation_id} - {None}) > 1:
+            raise ValueError("conversation_id is given twice, and differs")
+        return self
+
 
 @whole.post("/api/v1/chat")
-async def chat(body: ChatRequest, caller: AnyCaller, instance: ThisInstance) -> Response:
+async def chat(body: ChatRequest, caller: AnyCaller, instance: ThisInstance, request: Request) -> Response:
     """Send a message and receive the complete answer."""
-    answer = await _in_one_piece(run_turn(await _turn(body, caller, instance), instance.turn))
+    turn = run_turn(await _turn(body, caller, instance), instance.turn)
+    answer = await while_client_stays(_in_one_piece(turn), request.receive)
     return Response(msgspec.json.encode({"response": answer}), media_type="application/json")
 
 
@@ -143,13 +160,14 @@ async def _in_one_piece(events: AsyncGenerator[TurnEvent]) -> dict[str, Any]:
     """
     encoder = BookEncoder()
     last: TurnEvent | None = None
-    async for event in events:
-        encoder.encode(event)
-        last = event
+    async with aclosing(events):
+        async for event in events:
+            encoder.encode(event)
+            last = event
     match last:
         case Finished():
             return encoder.success(last)
-        case Failed(code, detail):
-            raise error_named(code)(detail)
+        case Failed(code, detail, retry_after=retry_after):
+            raise error_named(code)(detail, retry_after=retry_after)
         case _:
             raise ParleyError

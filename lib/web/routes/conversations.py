@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lib.chat.persist import keep_exchange
 from lib.chat.retention import retain
 from lib.web.deps import InternalCaller, ThisInstance
-from lib.web.text import LONGEST_MESSAGE, Said
+from lib.web.text import LONGEST_MESSAGE, SAID
 
 router = APIRouter(prefix="/api/v1/conversations", tags=["conversations"])
 
@@ -20,8 +20,8 @@ class Exchange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     user_id: UUID
-    query: Annotated[Said, Field(max_length=LONGEST_MESSAGE)]
-    response: Annotated[Said, Field(max_length=500_000)]
+    query: Annotated[str, Field(max_length=LONGEST_MESSAGE), SAID]
+    response: Annotated[str, Field(max_length=500_000), SAID]
 
 
 class Kept(BaseModel):
