@@ -4,26 +4,26 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Final
+from typing import NoReturn
 
 from lib.settings import SettingsInvalid, get_settings
 from local.part import PartFailed, sole_use
 
-NOT_RUNNING: Final = "`make dev` is not running; start it first."
 
-
-def main() -> int:
+def main() -> NoReturn:
     """Become the script, under the environment that `make dev` told, or say why not."""
     try:
-        data = get_settings().data_dir
-        told = data / "local.env"
-        if not told.exists() or _is_free(data):
-            raise PartFailed(NOT_RUNNING)
-        environment = dict(line.split("=", 1) for line in shlex.split(told.read_text()))
+        environment = _told(get_settings().data_dir)
     except (PartFailed, SettingsInvalid) as error:
-        print(error, file=sys.stderr)
-        return 1
-    os.execve(sys.executable, [sys.executable, *sys.argv[1:]], os.environ | environment)  # noqa: S606 - ours
+        sys.exit(str(error))
+    os.execve(sys.executable, [sys.executable, *sys.argv[1:]], os.environ | environment)  # noqa: S606 - our own script
+
+
+def _told(data: Path) -> dict[str, str]:
+    told = data / "local.env"
+    if not told.exists() or _is_free(data):
+        raise PartFailed("`make dev` is not running; start it first.")
+    return dict(line.split("=", 1) for line in shlex.split(told.read_text()))
 
 
 def _is_free(data: Path) -> bool:
@@ -36,4 +36,4 @@ def _is_free(data: Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
