@@ -101,6 +101,7 @@ def test_only_what_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ALLOWED_ORIGINS", "*", "ALLOWED_ORIGINS"),
         ("DATABASE_URL", "mysql://host/db", "DATABASE_URL"),
         ("QDRANT_URL", "localhost", "QDRANT_URL"),
+        ("QDRANT_URL", "ftp://127.0.0.1", "QDRANT_URL"),
         ("DEFAULT_TEAM", "My Team", "DEFAULT_TEAM"),
     ],
 )

@@ -138,7 +138,7 @@ def test_a_vector_store_that_is_away_is_said_in_one_sentence(embeddings_double: 
     assert embeddings_double.requests == []
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "http://[::1"])
+@pytest.mark.parametrize("url", ["http://[::1", "https://[::1"])
 def test_an_address_that_is_none_is_said_in_one_sentence(url: str, embeddings_double: EmbeddingsServer) -> None:
     with pytest.raises(IngestionFailed, match="QDRANT_URL cannot be used"):
         Library(retrieval_settings(url, embeddings_double.base_url)).keep({"guide.md": GUIDE})

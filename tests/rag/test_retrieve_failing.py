@@ -149,7 +149,7 @@ async def test_a_service_that_refuses_is_one_error() -> None:
         await retriever.search(QUESTION, team_id=DEFAULT_TEAM_ID)
 
 
-@pytest.mark.parametrize("url", ["not a url", "http://", "ftp://127.0.0.1/", "http://[::1"])
+@pytest.mark.parametrize("url", ["http://", "http:// /", "http://[::1"])
 async def test_an_address_that_is_none_is_one_error(url: str) -> None:
     retriever = Retriever.from_settings(retrieval_settings(url, "http://127.0.0.1:9/v1"))
     assert retriever is not None
