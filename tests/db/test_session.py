@@ -2,7 +2,7 @@
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from lib.breaker import THRESHOLD, Breaker
 from lib.db.session import Database, engine_url
@@ -43,6 +43,24 @@ async def test_a_statement_that_is_refused_is_no_outage(database_url: str) -> No
     with pytest.raises(ProgrammingError):
         async with database.one_statement() as connection:
             await connection.execute(text("SELECT * FROM nothing"))
+    assert not breaker.is_open
+    await database.close()
+
+
+async def test_a_server_that_takes_no_writes_during_a_failover_is_an_outage(database_url: str) -> None:
+    database = Database(f"{database_url}&options=-cdefault_transaction_read_only%3Don")
+    with pytest.raises(DatabaseUnavailable):
+        async with database.one_statement() as connection:
+            await connection.execute(text("CREATE TABLE never (id int)"))
+    await database.close()
+
+
+async def test_what_statements_do_to_each_other_is_no_outage(database_url: str) -> None:
+    breaker = Breaker(threshold=1)
+    database = Database(f"{database_url}&options=-cstatement_timeout%3D10", breaker=breaker)
+    with pytest.raises(OperationalError):
+        async with database.one_statement() as connection:
+            await connection.execute(text("SELECT pg_sleep(2)"))
     assert not breaker.is_open
     await database.close()
 

@@ -118,6 +118,21 @@ async def test_a_kept_connection_that_the_server_closed_is_replaced() -> None:
         await close_http_session()
 
 
+async def test_an_answer_that_has_ended_is_whole_however_long_the_server_keeps_talking() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request_arrives(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        writer.write(b'data: {"choices":[{"delta":{"content":"Hello"},"finish_reason":"stop"}]}\n\n')
+        while not writer.is_closing():
+            writer.write(b": ping\n\n")
+            await asyncio.sleep(0.1)
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        provider = OpenAIProvider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", None, "m")
+        async with asyncio.timeout(5):
+            assert (await ask(provider)).text == "Hello"
+
+
 async def test_a_server_that_hangs_up_on_a_new_connection_is_not_asked_twice() -> None:
     requests = 0
 

@@ -1,6 +1,7 @@
 """What every function shares: the shape of errors, request ids, origins."""
 
 import asyncio
+import logging
 
 import pytest
 from fastapi import APIRouter
@@ -53,6 +54,14 @@ async def test_a_fault_of_ours_tells_its_request_id_and_nothing_else(caplog: pyt
     assert "access-control-allow-origin: http://localhost:3000" in answer.lower()
     assert '"code":"internal_error"' in answer
     assert "secret" in caplog.text
+
+
+def test_the_log_level_is_ours_also_where_the_platform_logs_already() -> None:
+    ours = logging.getLogger("parley")
+    before = ours.level
+    function(instance=Instance(make_settings(None, "http://127.0.0.1:1/v1", log_level="ERROR")))
+    assert ours.level == logging.ERROR
+    ours.setLevel(before)
 
 
 def test_every_error_has_a_code_of_its_own_and_a_status() -> None:
