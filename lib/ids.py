@@ -26,3 +26,11 @@ def unguessable_id() -> UUID:
     """
     milliseconds = time.time_ns() // 1_000_000
     return UUID(int=milliseconds << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62))
+
+
+def as_uuid(value: str | None) -> UUID | None:
+    """Return the UUID that a text spells, or None."""
+    try:
+        return UUID(value) if value else None
+    except ValueError:
+        return None

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lib.db.session import Database
 from lib.errors import DatabaseUnavailable
-from lib.ids import DEFAULT_TEAM_ID
+from lib.ids import DEFAULT_TEAM_ID, as_uuid
 from lib.rag.chunk import split
 from lib.rag.collection import IngestionFailed, open_collection
 from lib.rag.documents import SUFFIXES, Unreadable, read_document
@@ -75,10 +75,7 @@ def team_named(name: str, database_url: str | None) -> UUID:
     Raises:
         IngestionFailed: there is no such team, or nobody to ask.
     """
-    try:
-        return UUID(name)
-    except ValueError:
-        team_id = asyncio.run(_find_team(name, database_url))
+    team_id = as_uuid(name) or asyncio.run(_find_team(name, database_url))
     if team_id is None:
         raise IngestionFailed(f"There is no team {name!r}.")
     return team_id

@@ -7,7 +7,7 @@ from uuid import UUID
 from lib.auth.tokens import TokenSigner
 from lib.db.session import Database
 from lib.errors import NotFound, Unauthenticated
-from lib.ids import DEFAULT_TEAM_ID
+from lib.ids import DEFAULT_TEAM_ID, as_uuid
 from lib.store import users
 
 
@@ -48,22 +48,13 @@ async def speaking_as(caller: Caller, named: str | None, database: Database) -> 
         NotFound: a server named a user who does not exist.
         DatabaseUnavailable: whom a server named cannot be looked up.
     """
-    user_id = _as_uuid(named)
+    user_id = as_uuid(named)
     if named is None or (user_id is not None and user_id == caller.user_id):
         return caller
     if not caller.internal:
         return GUEST
     if user_id is None:
-        raise NotFound("There is no such user.")
+        raise NotFound(users.NOBODY)
     async with database.one_statement() as connection:
-        user = await users.find(connection, user_id)
-    if user is None or not user.is_active:
-        raise NotFound("There is no such user.")
+        user = await users.find_active(connection, user_id)
     return Caller(team_id=user.team_id, user_id=user.id, internal=True)
-
-
-def _as_uuid(value: str | None) -> UUID | None:
-    try:
-        return UUID(value) if value else None
-    except ValueError:
-        return None

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from lib.chat.prompt import HISTORY_MESSAGES
 from lib.db.session import Database
-from lib.errors import DatabaseUnavailable, NotFound
+from lib.errors import DatabaseUnavailable
 from lib.ids import new_id, unguessable_id
 from lib.store import turns, users
 from lib.store.turns import SaidMessage, TurnRecord, TurnResult
@@ -48,9 +48,7 @@ async def keep_exchange(database: Database, *, user_id: UUID, query: str, respon
         DatabaseUnavailable: nothing is stored.
     """
     async with database.one_statement() as connection:
-        user = await users.find(connection, user_id)
-        if user is None or not user.is_active:
-            raise NotFound("There is no such user.")
+        user = await users.find_active(connection, user_id)
         turn = TurnRecord(user.team_id, user_id, unguessable_id(), new_id(), new_id(), query, opens=True)
         await turns.save_whole(connection, turn, TurnResult("complete", response, new_id()))
     return turn

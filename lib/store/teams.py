@@ -7,12 +7,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lib.db.tables import teams
-from lib.ids import DEFAULT_TEAM_ID
+from lib.ids import DEFAULT_TEAM_ID, as_uuid
 
 
 async def find_id(connection: AsyncConnection, slug_or_id: str) -> UUID | None:
     """Return the id of the team that has this slug or this id, or None."""
-    statement = select(teams.c.id).where(or_(teams.c.slug == slug_or_id, teams.c.id == _as_id(slug_or_id)))
+    statement = select(teams.c.id).where(or_(teams.c.slug == slug_or_id, teams.c.id == as_uuid(slug_or_id)))
     return (await connection.execute(statement)).scalar_one_or_none()
 
 
@@ -20,10 +20,3 @@ async def keep_default(connection: AsyncConnection, slug: str) -> None:
     """Make the default team, or give it this slug when it has another."""
     statement = insert(teams).values(id=DEFAULT_TEAM_ID, name="Default", slug=slug)
     await connection.execute(statement.on_conflict_do_update(index_elements=[teams.c.id], set_={"slug": slug}))
-
-
-def _as_id(value: str) -> UUID | None:
-    try:
-        return UUID(value)
-    except ValueError:
-        return None

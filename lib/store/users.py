@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from sqlalchemy import RowMapping, insert, select, update
@@ -10,7 +10,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from lib.db.tables import teams, users
-from lib.errors import EmailTaken
+from lib.errors import EmailTaken, NotFound
+from lib.ids import as_uuid
+
+NOBODY: Final = "There is no such user."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,16 @@ async def create(
         raise EmailTaken from None
 
 
-async def find(connection: AsyncConnection, user_id: UUID) -> User | None:
-    """Return the account, or None."""
+async def find_active(connection: AsyncConnection, user_id: UUID) -> User:
+    """Return the account.
+
+    Raises:
+        NotFound: there is none, or it is off.
+    """
     row = (await connection.execute(_accounts().where(users.c.id == user_id))).mappings().one_or_none()
-    return _user(row) if row else None
+    if row is None or not row["is_active"]:
+        raise NotFound(NOBODY)
+    return _user(row)
 
 
 async def find_by_email(connection: AsyncConnection, email: str, *, team: str | None) -> tuple[User, ...]:
@@ -80,10 +89,8 @@ def _accounts():
 
 
 def _is_team(slug_or_id: str):
-    try:
-        return teams.c.id == UUID(slug_or_id)
-    except ValueError:
-        return teams.c.slug == slug_or_id
+    team_id = as_uuid(slug_or_id)
+    return teams.c.slug == slug_or_id if team_id is None else teams.c.id == team_id
 
 
 def _user(row: RowMapping) -> User:
