@@ -128,6 +128,10 @@ class Settings(BaseSettings):
         default_factory=_development_secret("internal_api_key"),
         description="for calls from your own servers (X-Internal-API-Key); development makes its own. Unset: refused",
     )
+    cron_secret: SecretStr | None = Field(
+        default_factory=_development_secret("cron_secret"),
+        description="for jobs that a schedule calls (Authorization: Bearer); development makes its own. Unset: refused",
+    )
     allowed_origins: CommaSeparated = Field(
         default_factory=_local_origins,
         description="origins of browsers that may call, comma-separated and explicit; local ones in development",
@@ -140,6 +144,32 @@ class Settings(BaseSettings):
         default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="slug of the default team"
     )
     retention_conversations: int = Field(default=50, ge=0, description="newest conversations kept a user; 0 keeps all")
+    s3_endpoint: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("S3_ENDPOINT", "MINIO_ENDPOINT"),
+        description="object storage that is not AWS's own, such as MinIO or R2",
+    )
+    s3_bucket: str | None = Field(
+        default=None, description="bucket for files; development keeps them in a folder of DATA_DIR when it is not set"
+    )
+    s3_access_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("S3_ACCESS_KEY", "MINIO_ACCESS_KEY"),
+        description="key of the bucket; on AWS, without one, the function's own role",
+    )
+    s3_secret_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("S3_SECRET_KEY", "MINIO_SECRET_KEY"),
+        description="secret of S3_ACCESS_KEY",
+    )
+    s3_region: str = Field(default="us-east-1", description="region of the bucket")
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None,
+        description="where traces go, by OTLP over HTTP: https://collector.example.com. Unset: none are made",
+    )
+    otel_exporter_otlp_headers: SecretStr | None = Field(
+        default=None, description="headers for it, as key=value pairs with commas between"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="least level that is logged"
     )
@@ -161,7 +191,11 @@ class Settings(BaseSettings):
         return self
 
     def _weak_secrets(self) -> list[str]:
-        held = {"JWT_SECRET_KEY": self.jwt_secret_key, "INTERNAL_API_KEY": self.internal_api_key}
+        held = {
+            "JWT_SECRET_KEY": self.jwt_secret_key,
+            "INTERNAL_API_KEY": self.internal_api_key,
+            "CRON_SECRET": self.cron_secret,
+        }
         if self.environment != "production":
             return []
         faults = [

@@ -1,0 +1,7 @@
+"""Whether Parley is well, and what it does."""
+
+from lib.web.app import function, on_lambda
+from lib.web.routes import health
+
+app = function(health.router)
+lambda_handler = on_lambda(app)
