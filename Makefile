@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 LOCKED := uv.lock pyproject.toml .python-version scripts/setup.sh
 
-.PHONY: dev ingest test check format eval-retrieval
+.PHONY: dev ingest test check vercel-check lambda-check format eval-retrieval
 
 dev: .venv/local.stamp  ## everything on http://127.0.0.1:$PORT (8000), its data in $DATA_DIR (.data)
 	@exec $(PYTHON) -m local.dev
@@ -19,6 +19,12 @@ check: .venv/dev.stamp  ## format, lint, types
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m pyright
 
+vercel-check: .venv/platforms.stamp .tools/npm/stamp  ## what Vercel builds of this tree, and each function of it at work
+	@$(PYTHON) -m pytest tests/platforms/test_vercel.py $(ARGS)
+
+lambda-check: .venv/platforms.stamp .tools/npm/stamp  ## what goes to AWS, and each function invoked as Lambda does
+	@$(PYTHON) -m pytest tests/platforms/test_lambda.py $(ARGS)
+
 format: .venv/dev.stamp
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
@@ -28,3 +34,9 @@ eval-retrieval: .venv/dev.stamp  ## how well the search finds the right passages
 
 .venv/%.stamp: $(LOCKED)
 	@sh scripts/setup.sh $*
+
+NPM := tests/platforms/package.json tests/platforms/package-lock.json
+
+# Not `npm ci`: some optional packages of the CLI are for other systems and in no registry, so no lock file can hold them.
+.tools/npm/stamp: $(NPM)
+	@mkdir -p .tools/npm && cp $(NPM) .tools/npm && npm install --prefix .tools/npm --silent --no-audit --no-fund && touch $@
