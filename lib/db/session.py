@@ -9,15 +9,17 @@ import logging
 import os
 import select
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import URL, event, make_url
+import sqlalchemy
+from sqlalchemy import URL, CursorResult, Engine, Executable, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 from lib.breaker import Breaker
 from lib.errors import DatabaseUnavailable
@@ -62,6 +64,23 @@ def engine_url(url: str) -> URL:
     return parsed.set(query=query)
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection on which each statement commits itself.
+
+    It is what `sqlalchemy.ext.asyncio` would give, less the ORM, which that package imports and we never use
+    (`docs/decisions/cold-start.md`). As there, SQLAlchemy's own code runs in a greenlet, and waits in the event loop.
+    """
+
+    core: sqlalchemy.Connection
+
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> CursorResult[*tuple[Any, ...]]:
+        """Run a statement and return its result, all rows at hand."""
+        return await greenlet_spawn(self.core.execute, statement, parameters)
+
+
 class Database:
     """The engine of this instance, with a breaker in front of it."""
 
@@ -71,7 +90,7 @@ class Database:
         self._engine = _make_engine(url) if url else None
 
     @asynccontextmanager
-    async def one_statement(self) -> AsyncGenerator[AsyncConnection]:
+    async def one_statement(self) -> AsyncGenerator[Connection]:
         """Yield a connection on which each statement commits itself: one round trip instead of three.
 
         Raises:
@@ -81,8 +100,8 @@ class Database:
         if self._engine is None or not self._breaker.allows():
             raise DatabaseUnavailable
         try:
-            async with self._engine.connect() as connection:
-                with _hung_up_after(STATEMENT, _driver(connection.sync_connection)):
+            async with _connected(self._engine) as connection:
+                with _hung_up_after(STATEMENT, _driver(connection.core)):
                     yield connection
         except Exception as error:
             if not _is_outage(error):
@@ -97,12 +116,12 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         if self._engine is not None:
-            await self._engine.dispose()
+            await greenlet_spawn(self._engine.dispose)
 
 
-def _make_engine(url: str) -> AsyncEngine:
-    engine = create_async_engine(
-        engine_url(url),
+def _make_engine(url: str) -> Engine:
+    engine = create_engine(
+        engine_url(url).set(drivername="postgresql+psycopg_async"),
         hide_parameters=True,  # an error's text goes to the log; what people say and their hashes do not
         pool_size=POOL_SIZE,
         max_overflow=0,
@@ -113,9 +132,24 @@ def _make_engine(url: str) -> AsyncEngine:
         use_native_hstore=False,  # its types are looked up on every first connection, and we have none
         connect_args=dict(_CONNECT),
     )
-    event.listen(engine.sync_engine, "connect", _watch_first_words, insert=True)
-    event.listen(engine.sync_engine, "checkout", _take_over)
+    event.listen(engine, "connect", _watch_first_words, insert=True)
+    event.listen(engine, "checkout", _take_over)
     return engine
+
+
+@asynccontextmanager
+async def _connected(engine: Engine) -> AsyncGenerator[Connection]:
+    """Take a connection from the pool, and give it back also when the request is cancelled meanwhile."""
+    core = await greenlet_spawn(engine.connect)
+    try:
+        yield Connection(core)
+    finally:
+        closing = asyncio.create_task(greenlet_spawn(core.close))
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await closing
+            raise
 
 
 def _is_outage(error: Exception) -> bool:
@@ -136,8 +170,9 @@ def _sqlstate(error: Exception) -> str:
     return getattr(getattr(error, "orig", None), "sqlstate", None) or "(no word from the server)"
 
 
-def _driver(connection: Any) -> psycopg.AsyncConnection:
-    return connection.connection.driver_connection
+def _driver(connection: sqlalchemy.Connection) -> psycopg.AsyncConnection:
+    driver: Any = connection.connection.driver_connection
+    return driver
 
 
 def _watch_first_words(connection: Any, record: Any) -> None:

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from lib.db.session import Connection
 from lib.errors import ConversationNotFound, Unauthenticated
 
 Outcome = Literal["complete", "interrupted", "failed"]
@@ -60,7 +60,7 @@ class SaidMessage:
     text: str
 
 
-async def begin(connection: AsyncConnection, turn: TurnRecord) -> None:
+async def begin(connection: Connection, turn: TurnRecord) -> None:
     """Open a conversation with the user's message and the place of the answer.
 
     Raises:
@@ -71,7 +71,7 @@ async def begin(connection: AsyncConnection, turn: TurnRecord) -> None:
         raise Unauthenticated("This account is no longer active.")
 
 
-async def continue_(connection: AsyncConnection, turn: TurnRecord, *, limit: int) -> tuple[SaidMessage, ...]:
+async def continue_(connection: Connection, turn: TurnRecord, *, limit: int) -> tuple[SaidMessage, ...]:
     """Add the user's message and the place of the answer; return the last `limit` messages before it, oldest first.
 
     Raises:
@@ -83,13 +83,13 @@ async def continue_(connection: AsyncConnection, turn: TurnRecord, *, limit: int
     return tuple(SaidMessage(row.role, row.said) for row in rows if row.said)
 
 
-async def finish(connection: AsyncConnection, turn: TurnRecord, result: TurnResult) -> bool:
+async def finish(connection: Connection, turn: TurnRecord, result: TurnResult) -> bool:
     """Keep the answer and the log line. Return whether the conversation was still there to take it."""
     kept = await connection.execute(_FINISH, _parameters(turn) | _result_parameters(result))
     return kept.scalar_one() == 1
 
 
-async def save_whole(connection: AsyncConnection, turn: TurnRecord, result: TurnResult) -> bool:
+async def save_whole(connection: Connection, turn: TurnRecord, result: TurnResult) -> bool:
     """Keep a turn that was not begun, as far as anybody knows: an answer still `streaming` under its id is completed.
 
     Doing it twice changes nothing.
@@ -100,7 +100,7 @@ async def save_whole(connection: AsyncConnection, turn: TurnRecord, result: Turn
     return (await connection.execute(_SAVE_WHOLE, parameters)).scalar_one() == 1
 
 
-async def retain_newest(connection: AsyncConnection, *, team_id: UUID, user_id: UUID, default: int) -> int:
+async def retain_newest(connection: Connection, *, team_id: UUID, user_id: UUID, default: int) -> int:
     """Delete the user's conversations beyond the newest ones; return how many went.
 
     The team's `settings.retention_conversations` wins over `default`; 0 keeps all.

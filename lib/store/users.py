@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from lib.db.session import Connection
 from lib.db.tables import teams, users
 from lib.errors import EmailTaken, NotFound
 from lib.ids import as_uuid
@@ -41,9 +41,7 @@ _COLUMNS = (
 )
 
 
-async def create(
-    connection: AsyncConnection, *, user_id: UUID, team_id: UUID, email: str, password_hash: str
-) -> datetime:
+async def create(connection: Connection, *, user_id: UUID, team_id: UUID, email: str, password_hash: str) -> datetime:
     """Add an account and return when it was made.
 
     Raises:
@@ -58,7 +56,7 @@ async def create(
         raise EmailTaken from None
 
 
-async def find_active(connection: AsyncConnection, user_id: UUID) -> User:
+async def find_active(connection: Connection, user_id: UUID) -> User:
     """Return the account.
 
     Raises:
@@ -70,7 +68,7 @@ async def find_active(connection: AsyncConnection, user_id: UUID) -> User:
     return _user(row)
 
 
-async def find_by_email(connection: AsyncConnection, email: str, *, team: str | None) -> tuple[User, ...]:
+async def find_by_email(connection: Connection, email: str, *, team: str | None) -> tuple[User, ...]:
     """Return the accounts of an address, the oldest first; of one team when `team`, a slug or an id, is given."""
     statement = _accounts().where(users.c.email == email).order_by(users.c.id)
     if team is not None:
@@ -78,7 +76,7 @@ async def find_by_email(connection: AsyncConnection, email: str, *, team: str | 
     return tuple(_user(row) for row in (await connection.execute(statement)).mappings())
 
 
-async def make_admin(connection: AsyncConnection, *, team_id: UUID, email: str) -> bool:
+async def make_admin(connection: Connection, *, team_id: UUID, email: str) -> bool:
     """Give an account the admin role in its team; return whether there is such an account."""
     statement = update(users).where(users.c.team_id == team_id, users.c.email == email).values(role="admin")
     return (await connection.execute(statement)).rowcount == 1
