@@ -96,6 +96,18 @@ class DatabaseUnavailable(ParleyError):
     detail = "The database cannot be reached right now. Try again shortly."
 
 
+class StorageUnavailable(ParleyError):
+    """Object storage cannot be used. `reason` says what it did, for the operator: "refuses our key", say."""
+
+    code = "storage_unavailable"
+    detail = "Files cannot be reached right now. Try again shortly."
+
+    def __init__(self, reason: str) -> None:
+        """Keep the reason apart from the sentence for the caller. It holds no address, key or path."""
+        super().__init__()
+        self.reason = reason
+
+
 class RetrievalUnavailable(ParleyError):
     """The documents cannot be searched right now."""
 

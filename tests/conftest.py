@@ -11,5 +11,6 @@ pytest_plugins = [
     "tests.fixtures.postgres",
     "tests.fixtures.providers",
     "tests.fixtures.web",
+    "tests.fixtures.storage",
     "tests.fixtures.retrieval",  # after web, whose settings it takes
 ]
