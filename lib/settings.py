@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 GEMINI_OPENAI_URL: Final = "https://generativelanguage.googleapis.com/v1beta/openai"
@@ -69,6 +75,37 @@ def _local_origins(fields: dict[str, Any]) -> tuple[str, ...]:
     return tuple(f"http://{host}:{port}" for port in ports for host in ("localhost", "127.0.0.1"))
 
 
+class _SecretSource(EnvSettingsSource):
+    """The variables in the secret that SECRETS_ID names. Only a deployment that has one pays for looking."""
+
+    def _load_env_vars(self) -> dict[str, str | None]:
+        return {}
+
+    def __call__(self) -> dict[str, Any]:
+        """Read the secret.
+
+        Raises:
+            SettingsInvalid: it cannot be read.
+        """
+        if secret_id := self.current_state.get("secrets_id"):
+            self.env_vars = {name.lower(): value for name, value in _variables_in(secret_id).items() if value}
+        return super().__call__()
+
+
+def _variables_in(secret_id: str) -> dict[str, str]:
+    import lib.secret_store as store
+
+    given = os.environ.get
+    region, key, secret = given("AWS_REGION"), given("AWS_ACCESS_KEY_ID"), given("AWS_SECRET_ACCESS_KEY")
+    if not (region and key and secret):
+        raise SettingsInvalid("SECRETS_ID needs AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    account = store.Account(region, key, secret, given("AWS_SESSION_TOKEN"), given("AWS_ENDPOINT_URL"))
+    try:
+        return store.read_secret(secret_id, account)
+    except store.SecretUnreadable as error:
+        raise SettingsInvalid(f"SECRETS_ID cannot be read: {error}") from error
+
+
 class Settings(BaseSettings):
     """What an operator may set. Each field's description is its line in `.env.example`."""
 
@@ -80,6 +117,11 @@ class Settings(BaseSettings):
         default_factory=_default_environment,
         description="development or production; production refuses weak or missing secrets. A deployed function that"
         " is not told runs as production",
+    )
+    secrets_id: str | None = Field(
+        default=None,
+        description="name or ARN of a secret in AWS Secrets Manager: a JSON object of variables of this list, each a"
+        " string. What the environment sets wins",
     )
     data_dir: Path = Field(default=Path(".data"), description="where `make dev` keeps its data")
     database_url: SecretStr | None = Field(
@@ -173,6 +215,19 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="least level that is logged"
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Look into the environment, then into `.env`, then into the secret."""
+        del file_secret_settings  # a folder of secrets; we have none
+        return init_settings, env_settings, dotenv_settings, _SecretSource(settings_cls)
 
     @model_validator(mode="after")
     def _refuse_what_cannot_work(self) -> Self:

@@ -39,7 +39,8 @@ ARROWS = (
     Arrow("a provider knows no turn", ("lib.providers",), ("lib.store", "lib.chat", "lib.encoders")),
     Arrow("the store knows rows alone", ("lib.store",), ("lib.chat", "lib.providers", "lib.encoders")),
     Arrow("one store does not import another", ("lib.store",), ("lib.store",)),
-    Arrow("events, errors and settings stand alone", ("lib.chat.events", "lib.errors", "lib.settings"), ("lib",)),
+    Arrow("events and errors stand alone", ("lib.chat.events", "lib.errors"), ("lib",)),
+    Arrow("settings know where secrets are kept, and nothing else", ("lib.settings", "lib.secret_store"), ("lib",)),
     Arrow(
         "SQL is in store, db and the migrations",
         ("api", "lib", "scripts"),
