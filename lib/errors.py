@@ -96,6 +96,13 @@ class DatabaseUnavailable(ParleyError):
     detail = "The database cannot be reached right now. Try again shortly."
 
 
+class ReportTooLong(ParleyError):
+    """A report reads more than Postgres manages in the time that it is given."""
+
+    code = "report_too_long"
+    detail = "There is too much to count in the time that a report is given."
+
+
 class StorageUnavailable(ParleyError):
     """Object storage cannot be used. `reason` says what it did, for the operator: "refuses our key", say."""
 

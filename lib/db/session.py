@@ -16,13 +16,13 @@ from typing import Any, Final
 
 import psycopg
 import sqlalchemy
-from sqlalchemy import URL, CursorResult, Engine, Executable, create_engine, event, make_url
+from sqlalchemy import URL, CursorResult, Engine, Executable, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.util import greenlet_spawn
 
 from lib.breaker import Breaker
-from lib.errors import DatabaseUnavailable
+from lib.errors import DatabaseUnavailable, ReportTooLong
 
 POOL_SIZE: Final = 4
 """Connections an instance may hold. A turn needs one for a few milliseconds, twice."""
@@ -32,6 +32,8 @@ RECYCLE: Final = 240
 """Seconds after which a connection is replaced: below the five minutes after which Neon suspends an idle database."""
 STATEMENT: Final = 3.0
 """Seconds a connection may be in use, or be silent when it is new."""
+REPORT: Final = 2.0
+"""Seconds a report may run in the server: less than `STATEMENT`, so that it is the server that gives up."""
 CONNECT: Final = 3
 """Seconds a connection may take to make."""
 _CONNECT: Final = {
@@ -44,6 +46,12 @@ _CONNECT: Final = {
 _NEON_TLS: Final = {"sslmode": "require", "channel_binding": "require"}
 
 _OTHERS: Final = {"pgbouncer", "connection_limit", "pool_timeout", "prepared_statement_cache_size"}
+
+# One message of several statements; only one without parameters may hold them.
+_BEGIN_REPORT = text(f"BEGIN READ ONLY; SET LOCAL statement_timeout = {int(REPORT * 1000)}").execution_options(
+    no_parameters=True
+)
+_END_REPORT = text("COMMIT")
 
 _log = logging.getLogger("parley.db")
 
@@ -90,14 +98,17 @@ class Database:
         self._engine = _make_engine(url) if url else None
 
     @asynccontextmanager
-    async def one_statement(self) -> AsyncGenerator[Connection]:
+    async def one_statement(self, *, past_breaker: bool = False) -> AsyncGenerator[Connection]:
         """Yield a connection on which each statement commits itself: one round trip instead of three.
+
+        Args:
+            past_breaker: ask also while the breaker is open, which an answer then closes: to see how Postgres is.
 
         Raises:
             DatabaseUnavailable: when Postgres cannot be reached, is lost on the way, or is silent too long; at once
                 while the breaker is open.
         """
-        if self._engine is None or not self._breaker.allows():
+        if self._engine is None or not (past_breaker or self._breaker.allows()):
             raise DatabaseUnavailable
         try:
             async with _connected(self._engine) as connection:
@@ -112,6 +123,26 @@ class Database:
             raise DatabaseUnavailable from error
         else:
             self._breaker.succeeded()
+
+    @asynccontextmanager
+    async def one_report(self) -> AsyncGenerator[Connection]:
+        """Yield a connection for a statement that reads much, which Postgres itself stops after `REPORT`.
+
+        A statement that we hang up on would run on in the server, and a report asked for again and again pile up.
+
+        Raises:
+            DatabaseUnavailable: as `one_statement`.
+            ReportTooLong: Postgres stopped it.
+        """
+        try:
+            async with self.one_statement() as connection:
+                await connection.execute(_BEGIN_REPORT)
+                yield connection
+                await connection.execute(_END_REPORT)
+        except OperationalError as error:
+            if not isinstance(error.orig, psycopg.errors.QueryCanceled):
+                raise
+            raise ReportTooLong from error
 
     async def close(self) -> None:
         """Close every connection."""

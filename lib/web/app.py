@@ -33,6 +33,7 @@ STATUS: Final[dict[type[ParleyError], int]] = {
     errors.TeamRequired: HTTPStatus.CONFLICT,
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ReportTooLong: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.RetrievalUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NoProvider: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -6,7 +6,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from lib.breaker import THRESHOLD, Breaker
 from lib.db.session import Database, engine_url
-from lib.errors import DatabaseUnavailable
+from lib.errors import DatabaseUnavailable, ReportTooLong
 from tests.doubles.proxy import PostgresProxy
 
 
@@ -100,4 +100,43 @@ async def test_a_statement_costs_one_round_trip_and_no_ping(proxy: PostgresProxy
     async with database.one_statement() as connection:
         await connection.execute(text("SELECT 1"))
     assert (proxy.messages, proxy.connections) == (1, 1)
+    await database.close()
+
+
+async def test_a_look_past_an_open_breaker_closes_it(database_url: str, proxy: PostgresProxy) -> None:
+    breaker = Breaker(threshold=1)
+    database = Database(proxy.url, breaker=breaker)
+    proxy.refuse()
+    with pytest.raises(DatabaseUnavailable):
+        async with database.one_statement():
+            pass
+    assert breaker.is_open
+    proxy.heal()
+    with pytest.raises(DatabaseUnavailable):
+        async with database.one_statement():
+            pass
+    async with database.one_statement(past_breaker=True) as connection:
+        await connection.execute(text("SELECT 1"))
+    assert not breaker.is_open
+    await database.close()
+
+
+async def test_a_report_is_stopped_by_the_server_and_leaves_a_connection_that_can_be_used(database_url: str) -> None:
+    breaker = Breaker(threshold=1)
+    database = Database(database_url, breaker=breaker)
+    with pytest.raises(ReportTooLong):
+        async with database.one_report() as connection:
+            await connection.execute(text("SELECT pg_sleep(20)"))
+    assert not breaker.is_open
+    async with database.one_statement() as connection:
+        asked = text("SELECT current_setting('statement_timeout') || current_setting('transaction_read_only')")
+        assert (await connection.execute(asked)).scalar_one() == "0off"
+    await database.close()
+
+
+async def test_a_report_writes_nothing(database_url: str) -> None:
+    database = Database(database_url, breaker=Breaker(threshold=10))
+    with pytest.raises(DatabaseUnavailable):
+        async with database.one_report() as connection:
+            await connection.execute(text("CREATE TABLE never (id int)"))
     await database.close()
