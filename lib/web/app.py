@@ -4,7 +4,6 @@ It is the one place that knows which HTTP status an error has.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
@@ -17,10 +16,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 
-from lib import errors
+from lib import errors, logs
 from lib.errors import ParleyError
 from lib.web.instance import Instance, this_instance
-from lib.web.middleware import BodyLimit, LastResort, RequestIds, request_id
+from lib.web.middleware import BodyLimit, LastResort, RequestLog
 
 STATUS: Final[dict[type[ParleyError], int]] = {
     errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
@@ -45,8 +44,6 @@ STATUS: Final[dict[type[ParleyError], int]] = {
 }
 """The status of an error is that of the nearest of its ancestors named here."""
 
-_log = logging.getLogger("parley.web")
-
 
 def function(*routers: APIRouter, instance: Instance | None = None) -> FastAPI:
     """Return the app of one function, by default on what this process keeps.
@@ -56,9 +53,7 @@ def function(*routers: APIRouter, instance: Instance | None = None) -> FastAPI:
     """
     instance = instance or this_instance()
     settings = instance.settings
-    # Lambda has a handler on the root logger before we come, so our level is set on our own.
-    logging.basicConfig(format="%(levelname)s %(name)s %(message)s")
-    logging.getLogger("parley").setLevel(settings.log_level)
+    logs.install(settings.log_level)
     app = FastAPI(
         title="Parley",
         docs_url=None,
@@ -83,7 +78,7 @@ def function(*routers: APIRouter, instance: Instance | None = None) -> FastAPI:
         expose_headers=["X-Request-ID", "Retry-After"],
         allow_credentials=True,
     )
-    app.add_middleware(RequestIds)
+    app.add_middleware(RequestLog)
     return app
 
 
@@ -146,4 +141,5 @@ def _answer_to(error: ParleyError) -> Response:
 
 
 def _error(status: int, detail: Any, code: str, headers: Any = None) -> Response:
-    return JSONResponse({"detail": detail, "code": code, "request_id": request_id.get()}, status, headers)
+    logs.note(error=code)
+    return JSONResponse({"detail": detail, "code": code, "request_id": logs.request_id.get()}, status, headers)

@@ -1,28 +1,37 @@
-"""What wraps every request: its id, a bound on its body, and an answer when all else fails."""
+"""What wraps every request: its id and its line in the log, a bound on its body, and an answer when all else fails."""
 
 import logging
 import re
+import time
 from collections.abc import Callable
-from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lib.errors import ParleyError
 from lib.ids import new_id
+from lib.logs import gather, request_id
 
 MAX_BODY: Final = 1_000_000
 """Bytes a request may carry."""
 
-request_id: ContextVar[str] = ContextVar("request_id", default="-")
+UNMATCHED: Final = "unmatched"
+"""The route, in the log, of a request that no route takes: its path is the caller's own words."""
 
 _log = logging.getLogger("parley.web")
+_requests = logging.getLogger("parley.requests")
 _GIVEN_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,128}")
+_METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
-class RequestIds:
-    """Gives each request an id, the caller's own if it is one, and says it in the answer's `X-Request-ID`."""
+class RequestLog:
+    """Gives each request an id, the caller's own if it is one, and a line in the log once it has ended.
+
+    The answer says the id in `X-Request-ID`. The line is written at INFO, also for a stream that was left or broke off;
+    what the request's work has told `lib.logs.note` is in it. At a higher level nothing is gathered.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap `app`."""
@@ -36,13 +45,26 @@ class RequestIds:
         given = Headers(scope=scope).get("x-request-id", "")
         own = given if _GIVEN_ID.fullmatch(given) else str(new_id())
         request_id.set(own)
+        facts = gather() if _requests.isEnabledFor(logging.INFO) else None
+        began = time.perf_counter()
+        status: int | None = None
 
         async def send_with_id(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 MutableHeaders(scope=message)["X-Request-ID"] = own
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            if facts is not None:
+                facts.setdefault("error", ParleyError.code)
+            raise
+        finally:
+            if facts is not None:
+                _write_line(scope, status, round((time.perf_counter() - began) * 1000, 1), facts)
 
 
 class BodyLimit:
@@ -98,10 +120,19 @@ class LastResort:
         except Exception:
             if started or scope["type"] != "http":
                 raise
-            _log.exception("request %s failed", request_id.get())
+            _log.exception("request failed")
             await self._answer()(scope, receive, send)
 
 
 def _declared_length(scope: Scope) -> int:
     declared = Headers(scope=scope).get("content-length", "")
     return int(declared) if declared.isdecimal() and declared.isascii() else 0
+
+
+def _write_line(scope: Scope, status: int | None, duration_ms: float, facts: dict[str, Any]) -> None:
+    """Log what the request was, how it ended, and what is known of its work."""
+    method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+    route = getattr(scope.get("route"), "path", UNMATCHED)
+    line = {"method": method, "route": route, "status": status, "duration_ms": duration_ms, **facts}
+    known = {name: value for name, value in line.items() if value is not None}
+    _requests.info("%s %s %s", method, route, status, extra={"facts": known})
