@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 LOCKED := uv.lock pyproject.toml .python-version scripts/setup.sh
 
-.PHONY: dev ingest test check vercel-check lambda-check format eval-retrieval
+.PHONY: dev ingest test check bench-cold vercel-check lambda-check format eval-retrieval
 
 dev: .venv/local.stamp  ## everything on http://127.0.0.1:$PORT (8000), its data in $DATA_DIR (.data)
 	@exec $(PYTHON) -m local.dev
@@ -28,6 +28,9 @@ lambda-check: .venv/platforms.stamp .tools/npm/stamp  ## what goes to AWS, and e
 format: .venv/dev.stamp
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
+
+bench-cold: .venv/dev.stamp  ## what a cold start costs, against bare FastAPI + Mangum, as a table
+	@$(PYTHON) bench/cold.py
 
 eval-retrieval: .venv/dev.stamp  ## how well the search finds the right passages, as a table
 	@$(PYTHON) bench/retrieval.py

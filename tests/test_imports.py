@@ -12,23 +12,34 @@ ROOT = Path(__file__).resolve().parent.parent
 FUNCTIONS = sorted(path.relative_to(ROOT).with_suffix("") for path in (ROOT / "api").rglob("*.py"))
 
 FRAMEWORK = {
-    *("annotated_doc", "annotated_types", "anyio", "cython_runtime", "dotenv", "fastapi", "idna", "msgspec"),
-    *("opentelemetry", "pydantic", "pydantic_core", "pydantic_settings", "sniffio", "starlette", "typing_extensions"),
+    *("annotated_doc", "annotated_types", "anyio", "cython_runtime", "dotenv", "email_validator", "fastapi"),
+    *(
+        "idna",
+        "msgspec",
+        "opentelemetry",
+        "pydantic",
+        "pydantic_core",
+        "pydantic_settings",
+        "sniffio",
+        "starlette",
+        "typing_extensions",
+    ),
     *("typing_inspection", "uuid_utils"),
 }
-CREDENTIALS = {"bcrypt", "cryptography", "email_validator", "jwt"}
+CREDENTIALS = {"bcrypt", "cryptography", "jwt"}
 DATABASE = {"greenlet", "psycopg", "psycopg_binary", "sqlalchemy"}
 HTTP_CLIENT = {"aiohappyeyeballs", "aiohttp", "aiosignal", "attr", "frozenlist", "multidict", "propcache", "yarl"}
 STEMMERS = {"py_rust_stemmers"}
 
-# An upper bound, room by room: openai, google.genai, qdrant_client and their like are in none.
-TURN = FRAMEWORK | CREDENTIALS | DATABASE | HTTP_CLIENT | STEMMERS
+# An upper bound, room by room: openai, google.genai, qdrant_client and their like are in none, and what an instance
+# needs only when it is asked for something is imported then (`lib/web/instance.py`).
+TURN = FRAMEWORK | DATABASE | HTTP_CLIENT | STEMMERS
 MAY_LOAD = {
-    "api/auth": TURN,
-    "api/conversations": TURN,
+    "api/auth": FRAMEWORK | CREDENTIALS | DATABASE,
+    "api/conversations": FRAMEWORK | DATABASE,
     "api/chat/index": TURN,
     "api/chat/stream": TURN,
-    "api/health": TURN,
+    "api/health": FRAMEWORK,
 }
 
 LOADED = """

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
 
+from lib.auth.identity import Identity
 from lib.auth.passwords import hash_password, verify_password
-from lib.auth.tokens import Identity
 from lib.db.session import Database
 from lib.errors import InvalidCredentials, TeamRequired
 from lib.ids import DEFAULT_TEAM_ID, new_id

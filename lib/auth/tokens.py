@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import UUID
 
 import jwt
 
+from lib.auth.identity import Identity
 from lib.errors import Unauthenticated
 
 ALGORITHM: Final = "HS256"
@@ -14,17 +15,6 @@ ISSUER: Final = "parley"
 AUDIENCE: Final = "parley"
 TYPE: Final = "at+jwt"
 """The header's `typ` (RFC 9068): another kind of token of ours is no access token."""
-
-Role = Literal["user", "admin"]
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a token speaks for."""
-
-    user_id: UUID
-    team_id: UUID
-    role: Role
 
 
 @dataclass(frozen=True, slots=True)

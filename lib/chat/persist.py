@@ -1,9 +1,6 @@
 """How a turn is kept: its question before the model is asked, its answer before the client is told it is done."""
 
-import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any
 from uuid import UUID
 
 from lib.chat.prompt import HISTORY_MESSAGES
@@ -12,10 +9,9 @@ from lib.errors import DatabaseUnavailable
 from lib.ids import new_id, unguessable_id
 from lib.store import turns, users
 from lib.store.turns import SaidMessage, TurnRecord, TurnResult
+from lib.unhindered import unhindered
 
 _log = logging.getLogger("parley.chat")
-
-_under_way: set[asyncio.Task[Any]] = set()
 
 
 async def keep_question(database: Database, turn: TurnRecord) -> tuple[SaidMessage, ...] | None:
@@ -52,20 +48,6 @@ async def keep_exchange(database: Database, *, user_id: UUID, query: str, respon
         turn = TurnRecord(user.team_id, user_id, unguessable_id(), new_id(), new_id(), query, opens=True)
         await turns.save_whole(connection, turn, TurnResult("complete", response, new_id()))
     return turn
-
-
-async def unhindered[T](work: Coroutine[Any, Any, T]) -> T:
-    """Do `work` in a task of its own: when the client leaves, its request is cancelled and the work goes on."""
-    task = asyncio.create_task(work)
-    _under_way.add(task)
-    task.add_done_callback(_under_way.discard)
-    return await asyncio.shield(task)
-
-
-async def settle() -> None:
-    """Wait for what is being saved: the last thing an instance does."""
-    if _under_way:
-        await asyncio.wait(tuple(_under_way))
 
 
 async def _write(database: Database, turn: TurnRecord, result: TurnResult, *, begun: bool) -> bool:

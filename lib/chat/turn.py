@@ -15,7 +15,7 @@ from typing import Final, assert_never
 from uuid import UUID
 
 from lib.chat.events import Failed, Finished, ReasoningDelta, Source, Sources, Started, Status, TurnEvent, Usage
-from lib.chat.persist import keep_answer, keep_question, unhindered
+from lib.chat.persist import keep_answer, keep_question
 from lib.chat.progress import Found, Progress, storable
 from lib.chat.prompt import build_prompt
 from lib.chat.retention import retain
@@ -26,6 +26,7 @@ from lib.providers.base import PromptMessage, Provider, Reasoning, Text, TokenUs
 from lib.providers.fallback import Fallback, Limits
 from lib.rag.retrieve import Retriever, Scope
 from lib.store.turns import TurnRecord
+from lib.unhindered import unhindered
 
 NO_HISTORY: Final = Status("The conversation so far cannot be read right now; answering without it.", "warning")
 NO_SEARCH: Final = Status("The documents cannot be searched right now; answering without them.", "warning")

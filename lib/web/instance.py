@@ -1,19 +1,22 @@
-"""What a warm instance keeps between requests: connections and clients, never truth."""
+"""What a warm instance keeps between requests: connections and clients, never truth.
 
+Each part is imported when it is first needed: import time is start time, and no function needs them all.
+"""
+
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, cached_property
+from typing import TYPE_CHECKING
 
-from lib.auth.tokens import TokenSigner
-from lib.chat.persist import settle
-from lib.chat.turn import TurnDeps
-from lib.db.session import Database
-from lib.http import close_http_session
-from lib.providers import get_providers
-from lib.providers.fallback import Limits
-from lib.rag.retrieve import Retriever
 from lib.settings import Settings, get_settings
+from lib.unhindered import settle
 from lib.web.leaving import stop_all
+
+if TYPE_CHECKING:
+    from lib.auth.tokens import TokenSigner
+    from lib.chat.turn import TurnDeps
+    from lib.db.session import Database
 
 
 @dataclass(frozen=True)
@@ -23,26 +26,35 @@ class Instance:
     settings: Settings
 
     @cached_property
-    def database(self) -> Database:
+    def database(self) -> "Database":
         """Postgres; without a URL it is always unavailable."""
+        from lib.db.session import Database
+
         url = self.settings.database_url
         return Database(url.get_secret_value() if url else None)
 
     @cached_property
-    def signer(self) -> TokenSigner:
+    def signer(self) -> "TokenSigner":
         """What signs and reads access tokens."""
+        from lib.auth.tokens import TokenSigner
+
         secret = self.settings.jwt_secret_key
         return TokenSigner(
             secret.get_secret_value() if secret else "", timedelta(minutes=self.settings.access_token_expire_minutes)
         )
 
     @cached_property
-    def turn(self) -> TurnDeps:
+    def turn(self) -> "TurnDeps":
         """What a turn works with.
 
         Raises:
             NoProvider: no model is configured.
         """
+        from lib.chat.turn import TurnDeps
+        from lib.providers import get_providers
+        from lib.providers.fallback import Limits
+        from lib.rag.retrieve import Retriever
+
         return TurnDeps(
             database=self.database,
             retriever=Retriever.from_settings(self.settings),
@@ -55,8 +67,11 @@ class Instance:
         """End the turns under way, finish what is being saved, and close every connection."""
         await stop_all()
         await settle()
-        await self.database.close()
-        await close_http_session()
+        if "database" in vars(self):
+            await self.database.close()
+        # Whoever used it has imported it; to import it now would only take time from the farewell.
+        if http := sys.modules.get("lib.http"):
+            await http.close_http_session()
 
 
 @cache

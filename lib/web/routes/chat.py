@@ -17,7 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from lib.auth.callers import Caller, speaking_as
+from lib.auth.callers import Caller
+from lib.auth.speaking import speaking_as
 from lib.chat.events import Failed, Finished, TurnEvent
 from lib.chat.turn import TurnRequest, run_turn
 from lib.encoders.book import BookEncoder

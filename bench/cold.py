@@ -1,0 +1,174 @@
+"""What a cold start costs: CPU and time to each function's first answer, against bare FastAPI + Mangum.
+
+    make bench-cold
+
+Each figure comes from a fresh process. Rounds take every case in turn, so that the ratios hold on a noisy machine;
+the median counts. What a password's hash takes is left out: it is meant to take it. Postgres is real; the model, the
+embeddings and the vector store are `bench/upstream.py`.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+from uuid import UUID
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.upstream import upstream
+from lib.auth.identity import Identity
+from lib.auth.passwords import hash_password
+from lib.auth.tokens import TokenSigner
+from lib.db.session import Database
+from lib.ids import DEFAULT_TEAM_ID, new_id
+from lib.store import users
+from local.child import ROOT
+from local.postgres import postgres
+from scripts.init_db import upgrade
+
+ROUNDS: Final = int(os.environ.get("ROUNDS", "15"))
+SECRET: Final = "a secret of the benchmark, long enough"  # noqa: S105
+EMAIL: Final = "ada@example.com"
+PASSWORD: Final = "a password of the benchmark"  # noqa: S105
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A first answer, and how many times bare FastAPI + Mangum's CPU it may cost."""
+
+    name: str
+    module: str
+    request: Mapping[str, Any]
+    bar: float | None
+
+
+@dataclass(frozen=True)
+class Start:
+    """What one cold start took, in milliseconds."""
+
+    cpu: float
+    wall: float
+
+
+def cases(token: str, user_id: str) -> list[Case]:
+    """Return what is measured, the base first."""
+    chat = {"method": "POST", "headers": {"authorization": f"Bearer {token}"}}
+    question = {"message": {"content": "What does Parley keep?"}}
+    login = {"email": EMAIL, "password": PASSWORD}
+    save = {"user_id": user_id, "query": "What does Parley keep?", "response": "Every turn."}
+    kept = {"method": "POST", "headers": {"x-internal-api-key": SECRET}}
+    return [
+        Case("bare FastAPI + Mangum", "bare", {"method": "GET", "path": "/"}, None),
+        Case("health", "api.health", {"method": "GET", "path": "/health/"}, 1.5),
+        Case("auth: log in, less the hash", "api.auth", {"method": "POST", "path": LOGIN, "body": login}, 2.5),
+        Case("conversations: save", "api.conversations", kept | {"path": SAVE, "body": save}, 2.5),
+        Case("chat: whole answer", "api.chat.index", chat | {"path": "/api/v1/chat", "body": question}, None),
+        Case(
+            "chat/stream: first token",
+            "api.chat.stream",
+            chat | {"path": STREAM, "body": question, "streamed": True},
+            3,
+        ),
+    ]
+
+
+LOGIN: Final = "/api/v1/auth/login"
+SAVE: Final = "/api/v1/conversations/internal-save"
+STREAM: Final = "/api/v1/chat/stream"
+
+
+def main() -> None:
+    """Measure every case in `ROUNDS` rounds and print the table."""
+    with tempfile.TemporaryDirectory(prefix="parley-bench-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)  # root's Postgres runs as somebody else
+        with postgres(Path(folder) / "postgres", fsync="off") as url:
+            upgrade(url)
+            starts = asyncio.run(_measure(url))
+    _print(starts)
+
+
+async def _measure(database_url: str) -> dict[Case, list[Start]]:
+    """Start each case once in every round. The first round writes bytecode and does not count."""
+    user_id = await _account(database_url)
+    token = TokenSigner(SECRET, timedelta(hours=1)).sign(Identity(user_id, DEFAULT_TEAM_ID, "user"))
+    starts: dict[Case, list[Start]] = {case: [] for case in cases(token, str(user_id))}
+    async with upstream() as services:
+        environment = _environment(database_url, services)
+        for number in range(ROUNDS + 1):
+            for case in starts:
+                start = await _start(case, environment)
+                if number:
+                    starts[case].append(start)
+    return starts
+
+
+async def _account(url: str) -> UUID:
+    database = Database(url)
+    user_id, password_hash = new_id(), await hash_password(PASSWORD)
+    async with database.one_statement() as connection:
+        await users.create(
+            connection, user_id=user_id, team_id=DEFAULT_TEAM_ID, email=EMAIL, password_hash=password_hash
+        )
+    await database.close()
+    return user_id
+
+
+def _environment(database_url: str, services: str) -> dict[str, str]:
+    """Return a deployment's environment, and nothing of this machine's own."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "ENVIRONMENT": "production",
+        "DATABASE_URL": database_url,
+        "OPENAI_API_KEY": SECRET,
+        "OPENAI_BASE_URL": services,
+        "QDRANT_URL": services,
+        "JWT_SECRET_KEY": SECRET,
+        "INTERNAL_API_KEY": SECRET,
+        "ALLOWED_ORIGINS": "https://chat.example.com",
+        "LOG_LEVEL": "INFO",
+    }
+
+
+async def _start(case: Case, environment: dict[str, str]) -> Start:
+    began = time.time()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        ROOT / "bench" / "cold_child.py",
+        case.module,
+        json.dumps(case.request),
+        cwd="/",
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{case.name} failed:\n{errors.decode()}")
+    took = json.loads(output.splitlines()[-1])
+    return Start(took["cpu"] * 1000, (took["at"] - began) * 1000)
+
+
+def _print(starts: dict[Case, list[Start]]) -> None:
+    table = Table("", "CPU ms", "wall ms", "of bare's CPU", "bar", "", title=f"Cold starts, median of {ROUNDS}")
+    base = median(start.cpu for start in next(iter(starts.values())))
+    for case, took in starts.items():
+        cpu, wall = median(start.cpu for start in took), median(start.wall for start in took)
+        verdict = ("met" if cpu / base <= case.bar else "MISSED") if case.bar else ""
+        table.add_row(case.name, f"{cpu:.0f}", f"{wall:.0f}", f"{cpu / base:.2f}", f"{case.bar or ''}", verdict)
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""Who a credential speaks for."""
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+Role = Literal["user", "admin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user, in a team, with a role there."""
+
+    user_id: UUID
+    team_id: UUID
+    role: Role
