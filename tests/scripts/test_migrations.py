@@ -15,11 +15,12 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData, NullPool, create_engine, inspect, text
 
 from lib.db.session import engine_url
-from lib.db.tables import metadata
+from lib.db.tables import HEAD, metadata
 from scripts.init_db import ROOT, upgrade
 
 MIGRATIONS = ROOT / "scripts" / "migrations"
@@ -71,6 +72,10 @@ def test_the_migrations_make_the_tables_as_the_code_knows_them(empty_database_ur
         metadata.create_all(connection)
         # Autogenerate does not look at check constraints and the order of columns in an index; Postgres does.
         assert described(connection) == migrated
+
+
+def test_the_code_knows_the_newest_migration() -> None:
+    assert ScriptDirectory.from_config(Config(toml_file=ROOT / "pyproject.toml")).get_current_head() == HEAD
 
 
 def test_a_table_that_differs_is_noticed(empty_database_url: str) -> None:
