@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from lib import errors, logs
 from lib.errors import ParleyError
 from lib.web.instance import Instance, this_instance
+from lib.web.leaving import stopping_on_sigterm
 from lib.web.middleware import BodyLimit, LastResort, RequestLog
 
 STATUS: Final[dict[type[ParleyError], int]] = {
@@ -54,7 +55,8 @@ def function(*routers: APIRouter, instance: Instance | None = None) -> FastAPI:
     instance = instance or this_instance()
     settings = instance.settings
     logs.install(settings.log_level)
-    app = FastAPI(
+    app = _new_app(
+        instance,
         title="Parley",
         docs_url=None,
         redoc_url=None,
@@ -82,6 +84,17 @@ def function(*routers: APIRouter, instance: Instance | None = None) -> FastAPI:
     return app
 
 
+def _new_app(instance: Instance, **options: Any) -> FastAPI:
+    """Return an app that traces its requests where there is somewhere to send traces to, else a plain one."""
+    if instance.collector is None:
+        return FastAPI(
+            telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False}, **options
+        )
+    from lib.web.traced import TracedApp
+
+    return TracedApp(instance.collector, **options)
+
+
 def on_lambda(app: FastAPI) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
     """Return the app as a Lambda handler.
 
@@ -102,7 +115,8 @@ def on_lambda(app: FastAPI) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
 
 @asynccontextmanager
 async def _close_on_shutdown(app: FastAPI) -> AsyncGenerator[None]:
-    yield
+    with stopping_on_sigterm():
+        yield
     await app.state.instance.close()
 
 
