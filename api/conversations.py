@@ -1,6 +1,7 @@
 """Conversations."""
 
-from lib.web.app import function, on_lambda
+from lib.web.app import function
+from lib.web.aws import on_lambda
 from lib.web.routes import conversations
 
 app = function(conversations.router)

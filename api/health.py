@@ -1,6 +1,7 @@
 """Whether Parley is well, and what it does."""
 
-from lib.web.app import function, on_lambda
+from lib.web.app import function
+from lib.web.aws import on_lambda
 from lib.web.routes import health
 
 app = function(health.router)

@@ -1,6 +1,7 @@
 """A whole answer in one response."""
 
-from lib.web.app import function, on_lambda
+from lib.web.app import function
+from lib.web.aws import on_lambda
 from lib.web.routes import chat
 
 app = function(chat.whole)

@@ -3,10 +3,8 @@
 It is the one place that knows which HTTP status an error has.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -93,24 +91,6 @@ def _new_app(instance: Instance, **options: Any) -> FastAPI:
     from lib.web.traced import TracedApp
 
     return TracedApp(instance.collector, **options)
-
-
-def on_lambda(app: FastAPI) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
-    """Return the app as a Lambda handler.
-
-    Mangum is made with the first event, so that no other platform pays for it, and on one event loop for the life of
-    the instance, since what an instance keeps belongs to its loop. Lifespan is off: it would start and stop the app,
-    and close all of that, with every event.
-    """
-
-    @cache
-    def adapter() -> Callable[[Any, Any], dict[str, Any]]:
-        from mangum import Mangum
-
-        asyncio.set_event_loop(asyncio.new_event_loop())
-        return Mangum(app, lifespan="off")
-
-    return lambda event, context: adapter()(event, context)
 
 
 @asynccontextmanager
