@@ -9,11 +9,13 @@ from lib.errors import DatabaseUnavailable
 from lib.ids import new_id, unguessable_id
 from lib.store import turns, users
 from lib.store.turns import SaidMessage, TurnRecord, TurnResult
+from lib.tracing import traced
 from lib.unhindered import unhindered
 
 _log = logging.getLogger("parley.chat")
 
 
+@traced("load history")
 async def keep_question(database: Database, turn: TurnRecord) -> tuple[SaidMessage, ...] | None:
     """Commit the user's message and return what was said before; None when the database is away.
 
@@ -31,6 +33,7 @@ async def keep_question(database: Database, turn: TurnRecord) -> tuple[SaidMessa
         return None
 
 
+@traced("persist")
 async def keep_answer(database: Database, turn: TurnRecord, result: TurnResult, *, begun: bool) -> bool:
     """Commit the answer and its log line, also when the client leaves meanwhile; return whether they are kept."""
     return await unhindered(_write(database, turn, result, begun=begun))

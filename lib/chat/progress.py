@@ -43,10 +43,12 @@ class Progress:
         """The passages cited so far, ascending."""
         return self._filter.cited
 
-    def answered_by(self, model: str) -> None:
-        """Note who answers, and when the first sign of it came."""
-        if self.model is None:
-            self.model, self.first_token_ms = model, self._elapsed_ms()
+    def begins(self, model: str) -> bool:
+        """Note who answers, and when, at the first sign of an answer; say whether this is it."""
+        if self.model is not None:
+            return False
+        self.model, self.first_token_ms = model, self._elapsed_ms()
+        return True
 
     def passages_given(self, found: Found) -> None:
         """Note what the model is given: the answer may cite that and nothing else."""

@@ -18,6 +18,7 @@ from lib.chat.events import Failed, Finished, ReasoningDelta, Source, Sources, S
 from lib.chat.persist import keep_answer, keep_question
 from lib.chat.progress import Found, Progress, storable
 from lib.chat.prompt import build_prompt
+from lib.chat.report import FIRST_TOKEN, model_call, note_turn
 from lib.chat.retention import retain
 from lib.db.session import Database
 from lib.errors import ParleyError, ProviderError, RetrievalUnavailable
@@ -25,7 +26,7 @@ from lib.ids import new_id, unguessable_id
 from lib.providers.base import PromptMessage, Provider, Reasoning, Text, TokenUsage
 from lib.providers.fallback import Fallback, Limits
 from lib.rag.retrieve import Retriever, Scope
-from lib.store.turns import TurnRecord
+from lib.store.turns import Outcome, TurnRecord
 from lib.unhindered import unhindered
 
 NO_HISTORY: Final = Status("The conversation so far cannot be read right now; answering without it.", "warning")
@@ -88,12 +89,12 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
                 async for event in events:
                     yield event
         except (asyncio.CancelledError, GeneratorExit):
-            await keep_answer(deps.database, turn, progress.result("interrupted"), begun=progress.begun)
+            await _keep(turn, deps, progress, "interrupted")
             raise
         except Exception as error:
             yield await _fail(turn, error, deps, progress)
         else:
-            saved = await keep_answer(deps.database, turn, progress.result("complete"), begun=progress.begun)
+            saved = await _keep(turn, deps, progress, "complete")
             yield Finished(
                 progress.text, progress.cited, progress.usage, progress.model or "", saved, datetime.now(UTC)
             )
@@ -141,24 +142,26 @@ async def _answer(prompt: tuple[PromptMessage, ...], deps: TurnDeps, progress: P
         ProviderError: it failed, or had nothing to say.
     """
     provider = Fallback(deps.providers, deps.limits, began=progress.started_at)
-    async with aclosing(provider.stream(prompt)) as chunks:
-        async for chunk in chunks:
-            progress.answered_by(provider.model)
-            match chunk:
-                case Text(text):
-                    if shown := progress.said(text):
-                        yield shown
-                case Reasoning(text):
-                    yield ReasoningDelta(storable(text))
-                case TokenUsage(read, written):
-                    progress.usage = Usage(read, written)
-                    yield progress.usage
-                case _:
-                    assert_never(chunk)
-    if rest := progress.ended():
-        yield rest
-    if not progress.text:
-        raise ProviderError("The model gave no answer.")
+    with model_call(provider, progress) as span:
+        async with aclosing(provider.stream(prompt)) as chunks:
+            async for chunk in chunks:
+                if progress.begins(provider.model):
+                    span.add_event(FIRST_TOKEN)
+                match chunk:
+                    case Text(text):
+                        if shown := progress.said(text):
+                            yield shown
+                    case Reasoning(text):
+                        yield ReasoningDelta(storable(text))
+                    case TokenUsage(read, written):
+                        progress.usage = Usage(read, written)
+                        yield progress.usage
+                    case _:
+                        assert_never(chunk)
+        if rest := progress.ended():
+            yield rest
+        if not progress.text:
+            raise ProviderError("The model gave no answer.")
 
 
 async def _fail(turn: TurnRecord, error: Exception, deps: TurnDeps, progress: Progress) -> Failed:
@@ -166,5 +169,16 @@ async def _fail(turn: TurnRecord, error: Exception, deps: TurnDeps, progress: Pr
     if not isinstance(error, ParleyError):
         _log.error("turn failed", exc_info=error)
         error = ParleyError()
-    saved = await keep_answer(deps.database, turn, progress.result("failed", error.code), begun=progress.begun)
+    saved = await _keep(turn, deps, progress, "failed", error.code)
     return Failed(error.code, str(error), progress.text, saved, error.retry_after)
+
+
+async def _keep(
+    turn: TurnRecord, deps: TurnDeps, progress: Progress, outcome: Outcome, error_code: str | None = None
+) -> bool:
+    """Keep what the turn came to, report it, and return whether it is kept."""
+    result = progress.result(outcome, error_code)
+    note_turn(turn, result, saved=None)  # in case nobody waits for the rest
+    saved = await keep_answer(deps.database, turn, result, begun=progress.begun)
+    note_turn(turn, result, saved=saved)
+    return saved

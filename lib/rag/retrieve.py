@@ -15,6 +15,7 @@ from lib.rag.embed import Embedder
 from lib.rag.schema import BM25, DENSE, chapter_slug
 from lib.rag.wire import ServiceFailed, post
 from lib.settings import Settings
+from lib.tracing import traced
 
 CANDIDATES: Final = 100
 """How many passages each of the two searches hands to the fusion (`docs/decisions/retrieval.md`)."""
@@ -99,6 +100,7 @@ class Retriever:
             api_key=settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None,
         )
 
+    @traced("retrieve")
     async def search(
         self, query: str, *, team_id: UUID, scope: Scope = Scope(), limit: int = 5, mode: Mode = "fused"
     ) -> tuple[Passage, ...]:

@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from lib.auth.callers import Caller, identify
 from lib.errors import NotFound, Unauthenticated
+from lib.logs import note
 from lib.settings import Settings
 from lib.web.instance import Instance
 
@@ -35,12 +36,14 @@ def _token(request: Request, cookie: str) -> str | None:
 
 async def _caller(request: Request, instance: ThisInstance) -> Caller:
     expected = instance.settings.internal_api_key
-    return identify(
+    caller = identify(
         instance.signer,
         token=_token(request, access_cookie(instance.settings)),
         internal_key=request.headers.get("x-internal-api-key"),
         expected_key=expected.get_secret_value() if expected else None,
     )
+    note(user_id=caller.user_id, team_id=caller.team_id)
+    return caller
 
 
 AnyCaller = Annotated[Caller, Depends(_caller)]

@@ -16,6 +16,7 @@ from lib.web.leaving import stop_all
 if TYPE_CHECKING:
     from lib.auth.tokens import TokenSigner
     from lib.chat.turn import TurnDeps
+    from lib.collector import Collector
     from lib.db.session import Database
 
 
@@ -63,6 +64,16 @@ class Instance:
             retention_conversations=self.settings.retention_conversations,
         )
 
+    @cached_property
+    def collector(self) -> "Collector | None":
+        """Where traces go; None where they go nowhere, and then nothing of OpenTelemetry's SDK is loaded."""
+        endpoint, headers = self.settings.otel_exporter_otlp_endpoint, self.settings.otel_exporter_otlp_headers
+        if endpoint is None:
+            return None
+        from lib.collector import Collector
+
+        return Collector.at(endpoint, headers.get_secret_value() if headers else None, self.settings.environment)
+
     async def close(self) -> None:
         """End the turns under way, finish what is being saved, and close every connection."""
         await stop_all()
@@ -72,6 +83,8 @@ class Instance:
         # Whoever used it has imported it; to import it now would only take time from the farewell.
         if http := sys.modules.get("lib.http"):
             await http.close_http_session()
+        if self.collector:
+            await self.collector.close()
 
 
 @cache
