@@ -43,6 +43,7 @@ def test_it_works_from_any_folder_and_says_what_it_did(empty_database_url: str, 
         "001: Create the tables of teams and users, and the default team.",
         "002: Create the tables of conversations and their messages.",
         "003: Create the table of interaction logs.",
+        "004: Create the tables of workspaces and their members, and an index of the messages that are being written.",
         "The default team is 'default'.",
     ]
 
