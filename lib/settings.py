@@ -1,21 +1,15 @@
 """The environment, read once into one frozen value. Nothing else reads it."""
 
 import os
-import secrets
+import re
 from collections.abc import Callable
-from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 GEMINI_OPENAI_URL: Final = "https://generativelanguage.googleapis.com/v1beta/openai"
@@ -47,27 +41,16 @@ def _development_secret(name: str) -> Callable[[dict[str, Any]], SecretStr | Non
     def default(fields: dict[str, Any]) -> SecretStr | None:
         if fields.get("environment") != "development" or "data_dir" not in fields:
             return None
-        return SecretStr(_read_or_make_secret(fields["data_dir"] / "secrets" / name))
+        import lib.own_secrets as own
+
+        data_dir: Path = fields["data_dir"]
+        try:
+            return SecretStr(own.read_or_make(data_dir / "secrets" / name))
+        except OSError as error:
+            why = f"{error.strerror} (it would keep a {name.upper()})"
+            raise SettingsInvalid(f"DATA_DIR {data_dir} cannot be used: {why}") from error
 
     return default
-
-
-def _read_or_make_secret(path: Path) -> str:
-    """Read a development secret, made by whichever process comes first."""
-    try:
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-            draft.touch(mode=0o600, exist_ok=False)
-            draft.write_text(secrets.token_urlsafe(SECRET_LENGTH))
-            with suppress(FileExistsError):
-                path.hardlink_to(draft)
-            draft.unlink()
-        return path.read_text()
-    except OSError as error:
-        raise SettingsInvalid(
-            f"DATA_DIR {path.parents[1]} cannot be used: {error.strerror} (it would keep a {path.name.upper()})"
-        ) from error
 
 
 def _local_origins(fields: dict[str, Any]) -> tuple[str, ...]:
@@ -237,6 +220,8 @@ class Settings(BaseSettings):
             faults.append("DATABASE_URL is not the URL of a Postgres database")
         if self.qdrant_url and not self.qdrant_url.startswith(("http://", "https://")):
             faults.append("QDRANT_URL is not a URL")
+        if self.s3_endpoint and not re.fullmatch(r"(https?://)?[\w.-]+(:\d+)?/?", self.s3_endpoint, re.ASCII):
+            faults.append("S3_ENDPOINT is not the URL of a server")
         if any("://" not in origin or "*" in origin for origin in self.allowed_origins):
             faults.append("ALLOWED_ORIGINS takes origins such as https://chat.example.com, and no wildcard")
         if self.environment == "production" and self.database_url is None:
@@ -277,6 +262,22 @@ class Settings(BaseSettings):
             "vllm": self.vllm_endpoint,
         }
         return tuple(name for name, value in held.items() if value)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where this process runs, as the platform says: for an operator to read."""
+
+    platform: Literal["vercel", "lambda", "other"]
+    region: str | None
+
+
+def this_place() -> Place:
+    """Return where this process runs."""
+    given = os.environ.get
+    if "VERCEL" in os.environ:
+        return Place("vercel", given("VERCEL_REGION"))
+    return Place("lambda", given("AWS_REGION")) if "AWS_LAMBDA_FUNCTION_NAME" in os.environ else Place("other", None)
 
 
 @cache

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.settings import SettingsInvalid, get_settings
+from lib.settings import Place, SettingsInvalid, get_settings, this_place
 
 SECRET = "s" * 32
 
@@ -110,3 +110,31 @@ def test_what_cannot_work_is_named(monkeypatch: pytest.MonkeyPatch, name: str, v
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsInvalid, match=sentence):
         get_settings()
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1 9000", "ftp://minio", "https://user:secret@minio"])
+def test_an_endpoint_of_storage_that_is_none_is_refused_without_being_told(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINIO_ENDPOINT", endpoint)
+    with pytest.raises(SettingsInvalid, match=r"S3_ENDPOINT is not the URL of a server$") as refused:
+        get_settings()
+    assert endpoint not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "place"),
+    [
+        ({"VERCEL": "1", "VERCEL_REGION": "fra1", "AWS_REGION": "eu-central-1"}, Place("vercel", "fra1")),
+        ({"AWS_LAMBDA_FUNCTION_NAME": "parley", "AWS_REGION": "eu-central-1"}, Place("lambda", "eu-central-1")),
+        ({"AWS_REGION": "eu-central-1"}, Place("other", None)),
+    ],
+)
+def test_the_platform_says_where_it_runs(
+    environment: dict[str, str], place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("VERCEL", "VERCEL_REGION", "AWS_LAMBDA_FUNCTION_NAME", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert this_place() == place

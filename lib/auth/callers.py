@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from lib.auth.identity import Role
 from lib.errors import Unauthenticated
 from lib.ids import DEFAULT_TEAM_ID
 
@@ -14,11 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A guest (no `user_id`), a signed-in user, or one of the team's own servers (`internal`)."""
+    """A guest (no `user_id`), a signed-in user, or one of the team's own servers (`internal`).
+
+    `role` is what the token says: a role that was taken away holds until the token expires.
+    """
 
     team_id: UUID = DEFAULT_TEAM_ID
     user_id: UUID | None = None
     internal: bool = False
+    role: Role = "user"
 
 
 GUEST = Caller()
@@ -37,4 +42,4 @@ def identify(signer: "TokenSigner", *, token: str | None, internal_key: str | No
     if token is None:
         return GUEST
     identity = signer.read(token)
-    return Caller(team_id=identity.team_id, user_id=identity.user_id)
+    return Caller(team_id=identity.team_id, user_id=identity.user_id, role=identity.role)

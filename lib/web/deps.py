@@ -1,11 +1,12 @@
 """Nouns that handlers ask for."""
 
+import hmac
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from lib.auth.callers import Caller, identify
-from lib.errors import NotFound, Unauthenticated
+from lib.errors import Forbidden, NotFound, Unauthenticated
 from lib.logs import note
 from lib.settings import Settings
 from lib.web.instance import Instance
@@ -63,3 +64,29 @@ async def _internal(_: Annotated[None, Depends(_with_internal_key)], caller: Any
 
 InternalCaller = Annotated[Caller, Depends(_internal)]
 """One of the team's own servers, with the internal key. Without one configured the route does not exist."""
+
+
+async def _admin(caller: AnyCaller) -> Caller:
+    if caller.internal or (caller.user_id is not None and caller.role == "admin"):
+        return caller
+    raise Unauthenticated if caller.user_id is None else Forbidden
+
+
+Admin = Annotated[Caller, Depends(_admin)]
+"""An administrator of a team; or, with the internal key, of the whole deployment. It is asked of no database."""
+
+
+async def _with_cron_secret(instance: ThisInstance) -> str:
+    secret = instance.settings.cron_secret
+    if secret is None:
+        raise NotFound
+    return secret.get_secret_value()
+
+
+async def _schedule(request: Request, secret: Annotated[str, Depends(_with_cron_secret)]) -> None:
+    if not hmac.compare_digest(request.headers.get("authorization", "").encode(), f"Bearer {secret}".encode()):
+        raise Unauthenticated("This call needs the cron secret in Authorization: Bearer.")
+
+
+ASchedule = Depends(_schedule)
+"""Whoever knows `CRON_SECRET`. Without one configured the route does not exist."""

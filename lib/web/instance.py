@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from lib.chat.turn import TurnDeps
     from lib.collector import Collector
     from lib.db.session import Database
+    from lib.files.storage import Storage
+    from lib.health.checks import Checks
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,24 @@ class Instance:
         from lib.collector import Collector
 
         return Collector.at(endpoint, headers.get_secret_value() if headers else None, self.settings.environment)
+
+    @cached_property
+    def storage(self) -> "Storage | None":
+        """Where files are; None where there is no place for them.
+
+        Raises:
+            StorageUnavailable: the folder of a laptop cannot be made.
+        """
+        from lib.files.storage import Storage
+
+        return Storage.from_settings(self.settings)
+
+    @cached_property
+    def checks(self) -> "Checks":
+        """How everything that this instance depends on is."""
+        from lib.health.checks import Parts, checks_of
+
+        return checks_of(Parts(self.settings, database=lambda: self.database, storage=lambda: self.storage))
 
     async def close(self) -> None:
         """End the turns under way, finish what is being saved, and close every connection."""

@@ -1,11 +1,27 @@
-"""Health: whether this deployment, and each thing it depends on, can do its work."""
+"""Health: whether this deployment, and each thing it depends on, can do its work.
 
-from typing import Literal
+A thing that is down is answered with 503, since whoever balances load or watches reads the status alone; a degraded one
+still works, and is 200.
+"""
 
-from fastapi import APIRouter
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Literal, Self
+
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
-router = APIRouter(prefix="/health", tags=["health"])
+from lib.health.probe import Dependency, Reading, Status
+from lib.web.deps import Admin, ThisInstance
+from lib.web.instance import Instance
+
+
+async def _never_kept(response: Response) -> None:
+    response.headers["Cache-Control"] = "no-store"
+
+
+router = APIRouter(prefix="/health", tags=["health"], dependencies=[Depends(_never_kept)])
 
 
 class Alive(BaseModel):
@@ -14,7 +30,105 @@ class Alive(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-@router.get("/")
+class Health(BaseModel):
+    """How something is, for anybody: no word about why."""
+
+    status: Status
+    latency_ms: float | None
+    configured: bool
+
+
+class Check(Health):
+    """How something is, for an operator."""
+
+    detail: str | None
+    checked_at: datetime
+    parts: dict[str, "Check"]
+
+    @classmethod
+    def of(cls, reading: Reading) -> Self:
+        """Return what a reading shows."""
+        return cls(
+            status=reading.status,
+            latency_ms=reading.latency_ms,
+            configured=reading.configured,
+            detail=reading.detail,
+            checked_at=reading.checked_at,
+            parts={name: cls.of(part) for name, part in reading.parts.items()},
+        )
+
+
+class Detailed(BaseModel):
+    """How everything is, and what answers."""
+
+    status: Status
+    checks: Mapping[str, Check]
+    version: str
+    environment: str
+    platform: str
+    region: str | None
+    python: str
+    uptime_seconds: float
+
+
+@router.api_route("", methods=["GET", "HEAD"])
+@router.api_route("/", methods=["GET", "HEAD"])
 async def alive() -> Alive:
     """Say that the function runs. It asks nothing that it depends on."""
     return Alive()
+
+
+@router.get("/detailed")
+async def detailed(_: Admin, instance: ThisInstance, response: Response) -> Detailed:
+    """Ask everything at once, and say what is wrong and what is running."""
+    from lib.health.about import about
+    from lib.health.checks import overall, read_all
+
+    readings = await read_all(instance.checks)
+    status = overall(readings)
+    response.status_code = _code(status)
+    running = about()
+    return Detailed(
+        status=status,
+        checks={name: Check.of(reading) for name, reading in readings.items()},
+        version=running.version,
+        environment=instance.settings.environment,
+        platform=running.platform,
+        region=running.region,
+        python=running.python,
+        uptime_seconds=running.uptime_seconds,
+    )
+
+
+@router.api_route("/database", methods=["GET", "HEAD"])
+async def database(instance: ThisInstance, response: Response) -> Health:
+    """Ask Postgres, or tell what it said a moment ago."""
+    return await _one("database", instance, response)
+
+
+@router.api_route("/storage", methods=["GET", "HEAD"])
+async def storage(instance: ThisInstance, response: Response) -> Health:
+    """Write a tiny object, read it back and delete it, or tell what came of it a moment ago."""
+    return await _one("storage", instance, response)
+
+
+@router.api_route("/inference", methods=["GET", "HEAD"])
+async def inference(instance: ThisInstance, response: Response) -> Health:
+    """Ask every model's provider, or tell what they said a moment ago."""
+    return await _one("inference", instance, response)
+
+
+@router.api_route("/retrieval", methods=["GET", "HEAD"])
+async def retrieval(instance: ThisInstance, response: Response) -> Health:
+    """Ask the vector store and the embeddings, or tell what they said a moment ago."""
+    return await _one("retrieval", instance, response)
+
+
+async def _one(dependency: Dependency, instance: Instance, response: Response) -> Health:
+    reading = await instance.checks[dependency].read()
+    response.status_code = _code(reading.status)
+    return Health(status=reading.status, latency_ms=reading.latency_ms, configured=reading.configured)
+
+
+def _code(status: Status) -> HTTPStatus:
+    return HTTPStatus.SERVICE_UNAVAILABLE if status == "down" else HTTPStatus.OK

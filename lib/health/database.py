@@ -1,0 +1,37 @@
+"""How Postgres is."""
+
+from typing import Final
+
+from lib.db.session import Database
+from lib.db.tables import HEAD
+from lib.errors import DatabaseUnavailable
+from lib.health.probe import Reading, Unwell, timed
+from lib.store import schema
+
+SLOW: Final = 1.0
+
+
+async def read_database(database: Database, *, configured: bool) -> Reading:
+    """Ask Postgres, past the breaker, which an answer heals, for its schema and whether it takes writes."""
+
+    async def ask() -> Reading | None:
+        try:
+            async with database.one_statement(past_breaker=True) as connection:
+                state = await schema.state(connection)
+        except DatabaseUnavailable:
+            raise Unwell("Postgres cannot be reached, does not let us in, or does not answer.") from None
+        return _judged(state)
+
+    if not configured:
+        return Reading("down", detail="DATABASE_URL is not set.", configured=False)
+    return await timed(ask, slow=SLOW)
+
+
+def _judged(state: schema.State) -> Reading | None:
+    if state.version is None:
+        return Reading("degraded", detail="There are no tables: run scripts/init_db.py.")
+    if state.version < HEAD:  # a database ahead of us is one that was prepared for the next version
+        return Reading(
+            "degraded", detail=f"The tables are at {state.version} and should be at {HEAD}: run scripts/init_db.py."
+        )
+    return Reading("degraded", detail="Postgres takes no writes.") if state.read_only else None
