@@ -19,12 +19,22 @@ TABLE: dict[str, str] = {rewrite["source"]: rewrite["destination"] for rewrite i
 
 
 def lambda_routes() -> dict[str, str]:
-    """Return the routes of `serverless.yml` as `vercel.json` would write them."""
+    """Return the routes of the HTTP API of `serverless.yml` as `vercel.json` would write them."""
     return {
         event["httpApi"].removeprefix("ANY ").replace("{proxy+}", "(.*)"): source_of(function["handler"])
         for function in SERVERLESS["functions"].values()
         for event in function.get("events", [])
+        if event.get("httpApi", "*") != "*"
     }
+
+
+def streamed_paths() -> list[str]:
+    """Return the paths that the one host hands to the function URL, as `vercel.json` would write them."""
+    front = yaml.safe_load((ROOT / "scripts" / "aws" / "front.yml").read_text())
+    behaviors = front["Resources"]["Front"]["Properties"]["DistributionConfig"]["CacheBehaviors"]
+    return [
+        behavior["PathPattern"].replace("*", "(.*)") for behavior in behaviors if behavior["TargetOriginId"] == "stream"
+    ]
 
 
 def source_of(handler: str) -> str:
@@ -77,7 +87,15 @@ def test_nothing_but_the_public_folder_is_published() -> None:
 def test_aws_routes_the_same_table() -> None:
     streamed = {source: destination for source, destination in TABLE.items() if destination == "/api/chat/stream.py"}
     assert lambda_routes() | streamed == TABLE
+    assert streamed_paths() == list(streamed)
     assert SERVERLESS["functions"]["stream"]["url"] == {"invokeMode": "RESPONSE_STREAM"}
+
+
+def test_a_path_of_nobody_reaches_a_function_that_refuses_it() -> None:
+    answering = [
+        name for name, function in SERVERLESS["functions"].items() if {"httpApi": "*"} in function.get("events", [])
+    ]
+    assert answering == ["health"]
 
 
 def test_the_stream_function_starts_its_app() -> None:
@@ -86,7 +104,16 @@ def test_the_stream_function_starts_its_app() -> None:
     assert "uvicorn api.chat.stream:app" in script.read_text()
 
 
-def test_aws_passes_on_every_variable() -> None:
-    known = {variable for name, field in Settings.model_fields.items() for variable in variables(name, field)}
-    passed = set(SERVERLESS["provider"]["environment"])
-    assert passed - {"PYTHONPATH"} == known - {"DATA_DIR"}
+def test_aws_passes_on_every_variable_that_is_no_secret() -> None:
+    public = {
+        variable
+        for name, field in Settings.model_fields.items()
+        if "SecretStr" not in str(field.annotation)
+        for variable in variables(name, field)
+    }
+    assert set(SERVERLESS["provider"]["environment"]) == public - {"DATA_DIR"}
+
+
+def test_a_deployment_on_aws_names_its_secret() -> None:
+    # Without a default, osls packages nothing where SECRETS_ID is not set.
+    assert SERVERLESS["provider"]["environment"]["SECRETS_ID"] == "${env:SECRETS_ID}"
