@@ -29,7 +29,8 @@ _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 class RequestLog:
     """Gives each request an id, the caller's own if it is one, and a line in the log once it has ended.
 
-    The answer says the id in `X-Request-ID`. The line is written at INFO, also for a stream that was left or broke off;
+    The answer says the id in `X-Request-ID`, and, where its route says nothing else, that no cache may keep it or give it
+    to somebody else who asks for the same path: it may be one user's own. The line is written at INFO, also for a stream that was left or broke off;
     what the request's work has told `lib.logs.note` is in it. At a higher level nothing is gathered.
     """
 
@@ -53,7 +54,9 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = own
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = own
+                headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         try:

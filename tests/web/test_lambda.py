@@ -121,6 +121,7 @@ def test_a_request_arrives_as_it_was_sent(event_of: Gateway, invoke: Callable[[A
     seen = json.loads(answer.body)
     assert answer.status == 200
     assert answer.headers["x-request-id"] == "id-of-the-client"
+    assert answer.headers["cache-control"] == "no-store"
     assert (seen["rest"], seen["method"]) == ("a b/", "POST")
     assert seen["query"] == [["empty", ""], ["q", "2"], ["q", "café and more"]]
     assert seen["cookies"] == {"one": "1", "two": "2"}
@@ -169,6 +170,7 @@ def test_a_request_that_cannot_be_met_is_refused_in_our_words(
     assert (answer.status, refusal["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-request-id"] == refusal["request_id"]
+    assert answer.headers["cache-control"] == "no-store"
 
 
 def changed(event: Event, **changes: Any) -> Event:
