@@ -29,9 +29,10 @@ _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 class RequestLog:
     """Gives each request an id, the caller's own if it is one, and a line in the log once it has ended.
 
-    The answer says the id in `X-Request-ID`, and, where its route says nothing else, that no cache may keep it or give it
-    to somebody else who asks for the same path: it may be one user's own. The line is written at INFO, also for a stream that was left or broke off;
-    what the request's work has told `lib.logs.note` is in it. At a higher level nothing is gathered.
+    The answer says the id in `X-Request-ID`, and, where its route says nothing else, that no cache may keep it or give
+    it to somebody else who asks for the same path: it may be one user's own. The line is written at INFO, also for a
+    stream that was left or broke off; what the request's work has told `lib.logs.note` is in it. At a higher level
+    nothing is gathered.
     """
 
     def __init__(self, app: ASGIApp) -> None:
