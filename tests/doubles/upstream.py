@@ -22,6 +22,7 @@ class Script:
         usage: input and output tokens, or None from a vendor that does not tell.
         finish_reason: in the vendor's words, or None to end without one.
         pace: seconds before each piece.
+        gate: each piece waits here until the test lets it through (`release`).
         silent: send not even headers, until `resume` is called.
         stall_at: send nothing from this piece on (0 is the first), until `resume` is called.
         cut_at: drop the connection before this piece.
@@ -43,6 +44,7 @@ class Script:
     usage: tuple[int, int] | None = (12, 4)
     finish_reason: str | None = "stop"
     pace: float = 0.0
+    gate: asyncio.Semaphore | None = None
     silent: bool = False
     stall_at: int | None = None
     cut_at: int | None = None
@@ -192,6 +194,8 @@ class Upstream:
                 return response
             if piece:
                 await asyncio.sleep(script.pace)
+                if script.gate:
+                    await script.gate.acquire()
                 await self._write(response, script, piece)
                 call.sent += 1
         for frame in closing:
