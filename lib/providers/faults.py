@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Final, Self
 
 import aiohttp
@@ -22,6 +23,10 @@ _log = logging.getLogger("parley.providers")
 CUT_SHORT: Final = "The model stopped in the middle of its answer."
 FILTERED: Final = "The model's provider filtered this answer."
 LOGGED_CHARACTERS: Final = 300
+READ_CHARACTERS: Final = 4 * LOGGED_CHARACTERS
+QUOTED: Final = 12
+"""So many characters in a row that are also in what was sent are taken for a quotation of it."""
+HIDDEN: Final = "[...]"
 LONGEST_RETRY_AFTER: Final = 3600
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not the JSON that was expected."""
@@ -119,12 +124,21 @@ def _told(body: bytes) -> tuple[int, str]:
 
 
 def _without(sent: Collection[str], words: str) -> str:
-    """Take out what was sent, as it was and as JSON or Python would quote it."""
-    for secret in filter(None, sent):
-        quoted = (json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr(secret))
-        for spelling in (secret, *(quotation[1:-1] for quotation in quoted)):
-            words = words.replace(spelling, "[...]")
-    return words
+    """Take out what was sent, as it was and as JSON or Python would quote it, whole or in part."""
+    words = words[:READ_CHARACTERS]
+    spellings = {spelling for secret in filter(None, sent) for spelling in _spellings(secret)}
+    for spelling in sorted(spellings, key=len, reverse=True):
+        words = words.replace(spelling, HIDDEN)
+    starts = range(len(words) - QUOTED + 1)
+    quoted = [start for start in starts if any(words[start : start + QUOTED] in spelling for spelling in spellings)]
+    hidden = {place for start in quoted for place in range(start, start + QUOTED)}
+    runs = groupby(range(len(words)), hidden.__contains__)
+    return "".join(HIDDEN if is_hidden else "".join(words[place] for place in run) for is_hidden, run in runs)
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    quoted = (json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr(secret))
+    return (secret, *(quotation[1:-1] for quotation in quoted))
 
 
 def _seconds(retry_after: str | None) -> int | None:

@@ -12,9 +12,9 @@ from starlette.types import Message, Receive, Scope, Send
 from lib import tracing
 from lib.collector import Collector
 
-UNSAID: Final = {"url.path", "url.query"}
-"""What FastAPI would tell of a request, and we do not: whatever a query holds, and an id in a path, which may open a
-guest's conversation. `http.route` says which path it was."""
+UNSAID: Final = {"url.path", "url.query", "http.request.method_original"}
+"""What FastAPI would tell of a request, and we do not: what a query holds, a method that the caller made up, and an id
+in a path, which may open a guest's conversation. `http.route` says which path it was."""
 
 
 class TracedApp(FastAPI):
