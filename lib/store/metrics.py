@@ -1,0 +1,247 @@
+"""What Parley does, in numbers: one statement a report, and no text of anybody."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import msgspec
+from sqlalchemy import TextClause, text
+
+from lib.db.scope import IN_SCOPE, SCOPE, Scope
+from lib.db.session import Connection
+from lib.errors import Forbidden
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Milliseconds from the start of a turn; None when there was none."""
+
+    p50: float | None
+    p95: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The turns of some time until now.
+
+    `error_rate` is the share of them that failed; `total_ms` is that of those that were completed.
+    """
+
+    turns: int
+    failed: int
+    interrupted: int
+    error_rate: float | None
+    input_tokens: int
+    output_tokens: int
+    first_token_ms: Percentiles
+    total_ms: Percentiles
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Accounts. `enabled` may sign in; `active` had a turn in the last 1, 7 and 30 days; `new` registered in them."""
+
+    total: int
+    enabled: int
+    by_role: Mapping[str, int]
+    active: Mapping[str, int]
+    new: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Workspaces:
+    """Workspaces. `members` are people, each once; `memberships` counts one for each of their workspaces, by role."""
+
+    total: int
+    archived: int
+    new_30d: int
+    members: int
+    memberships: Mapping[str, int]
+    conversations: int
+    average_members: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The turns of a day, in UTC."""
+
+    day: date
+    turns: int
+    failed: int
+    interrupted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The turns of the last 14 days, today among them. The models are the 20 with most turns."""
+
+    total: int
+    by_outcome: Mapping[str, int]
+    by_model: Mapping[str, int]
+    per_day: tuple[Day, ...]
+    average_input_tokens: float | None
+    average_output_tokens: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chats:
+    """Conversations and messages as they are kept now, and the turns of the last 14 days."""
+
+    conversations: Mapping[str, int]
+    messages: Mapping[str, int]
+    average_messages: float | None
+    turns: Turns
+
+
+async def windows(connection: Connection, scope: Scope) -> dict[str, Window]:
+    """Return the turns of the last hour, day and week: `1h`, `24h`, `7d`.
+
+    Raises:
+        Forbidden: whoever asks is no administrator any more.
+    """
+    return await _report(connection, _WINDOWS, scope, dict[str, Window])
+
+
+async def users(connection: Connection, scope: Scope) -> Users:
+    """Count accounts. Raises as `windows`."""
+    return await _report(connection, _USERS, scope, Users)
+
+
+async def workspaces(connection: Connection, scope: Scope) -> Workspaces:
+    """Count workspaces. Raises as `windows`."""
+    return await _report(connection, _WORKSPACES, scope, Workspaces)
+
+
+async def chats(connection: Connection, scope: Scope) -> Chats:
+    """Count conversations, messages and turns. Raises as `windows`."""
+    return await _report(connection, _CHATS, scope, Chats)
+
+
+async def _report[T](connection: Connection, statement: TextClause, scope: Scope, kind: type[T]) -> T:
+    """Run a statement that returns how many teams it counted, and its report as JSON."""
+    row = (await connection.execute(statement, scope.parameters)).one()
+    if row.teams == 0:
+        raise Forbidden
+    return msgspec.json.decode(row.report, type=kind)
+
+
+# Below, constants of this module are joined into statements; values only ever go in as parameters (hence noqa: S608).
+
+_WINDOWS = text(f"""
+    WITH {SCOPE}, measured AS (
+        SELECT period.name, said.* FROM (VALUES
+            ('1h', interval '1 hour'), ('24h', interval '24 hours'), ('7d', interval '7 days')
+        ) AS period (name, span), LATERAL (
+            SELECT count(*) AS turns,
+                count(*) FILTER (WHERE outcome = 'failed') AS failed,
+                count(*) FILTER (WHERE outcome = 'interrupted') AS interrupted,
+                coalesce(sum(input_tokens), 0) AS read, coalesce(sum(output_tokens), 0) AS written,
+                percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY first_token_ms) AS first_token,
+                percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY total_ms)
+                    FILTER (WHERE outcome = 'complete') AS total
+            FROM interaction_logs
+            WHERE {IN_SCOPE} AND created_at > now() - period.span AND total_ms IS NOT NULL
+        ) AS said
+    )
+    SELECT (SELECT count(*) FROM scope) AS teams, CAST(jsonb_object_agg(name, jsonb_build_object(
+        'turns', turns, 'failed', failed, 'interrupted', interrupted,
+        'error_rate', round(CAST(failed AS numeric) / nullif(turns, 0), 4),
+        'input_tokens', read, 'output_tokens', written,
+        'first_token_ms', jsonb_build_object('p50', round(first_token[1]), 'p95', round(first_token[2])),
+        'total_ms', jsonb_build_object('p50', round(total[1]), 'p95', round(total[2]))
+    )) AS text) AS report
+    FROM measured
+""")  # noqa: S608
+
+_USERS = text(f"""
+    WITH {SCOPE}, account AS (
+        SELECT id, role, is_active, created_at FROM users WHERE {IN_SCOPE}
+    ), chatted AS (
+        SELECT user_id, max(created_at) AS latest FROM interaction_logs
+        WHERE {IN_SCOPE} AND created_at > now() - interval '30 days' AND user_id IS NOT NULL
+        GROUP BY user_id
+    )
+    SELECT (SELECT count(*) FROM scope) AS teams, CAST(jsonb_build_object(
+        'total', count(*),
+        'enabled', count(*) FILTER (WHERE is_active),
+        'by_role', jsonb_build_object(
+            'user', count(*) FILTER (WHERE role = 'user'), 'admin', count(*) FILTER (WHERE role = 'admin')),
+        'active', jsonb_build_object(
+            '1d', count(*) FILTER (WHERE latest > now() - interval '1 day'),
+            '7d', count(*) FILTER (WHERE latest > now() - interval '7 days'),
+            '30d', count(latest)),
+        'new', jsonb_build_object(
+            '1d', count(*) FILTER (WHERE created_at > now() - interval '1 day'),
+            '7d', count(*) FILTER (WHERE created_at > now() - interval '7 days'),
+            '30d', count(*) FILTER (WHERE created_at > now() - interval '30 days'))
+    ) AS text) AS report
+    FROM account LEFT JOIN chatted ON chatted.user_id = account.id
+""")  # noqa: S608
+
+_WORKSPACES = text(f"""
+    WITH {SCOPE}, space AS (
+        SELECT count(*) AS total, count(archived_at) AS archived,
+            count(*) FILTER (WHERE created_at > now() - interval '30 days') AS new
+        FROM workspaces WHERE {IN_SCOPE}
+    ), member AS (
+        SELECT count(*) AS memberships, count(DISTINCT user_id) AS members,
+            count(*) FILTER (WHERE role = 'OWNER') AS owners, count(*) FILTER (WHERE role = 'MEMBER') AS ordinary,
+            count(*) FILTER (WHERE role = 'GUEST') AS guests
+        FROM workspace_members WHERE {IN_SCOPE}
+    ), thread AS (
+        SELECT count(*) AS conversations FROM conversations WHERE {IN_SCOPE} AND workspace_id IS NOT NULL
+    )
+    SELECT (SELECT count(*) FROM scope) AS teams, CAST(jsonb_build_object(
+        'total', total, 'archived', archived, 'new_30d', new, 'members', members,
+        'memberships', jsonb_build_object('OWNER', owners, 'MEMBER', ordinary, 'GUEST', guests),
+        'conversations', conversations,
+        'average_members', round(CAST(memberships AS numeric) / nullif(total, 0), 2)
+    ) AS text) AS report
+    FROM space, member, thread
+""")  # noqa: S608
+
+_CHATS = text(f"""
+    WITH {SCOPE}, thread AS (
+        SELECT count(*) AS total, count(user_id) AS of_users, count(workspace_id) AS in_workspaces
+        FROM conversations WHERE {IN_SCOPE}
+    ), message AS MATERIALIZED (
+        SELECT (SELECT count(*) FROM messages WHERE {IN_SCOPE}) AS total,
+            (SELECT count(*) FROM messages WHERE {IN_SCOPE} AND status = 'streaming') AS streaming
+    ), turn AS MATERIALIZED (
+        SELECT CAST(created_at AT TIME ZONE 'UTC' AS date) AS day, coalesce(model, 'none') AS model, outcome,
+            count(*) AS turns, sum(input_tokens) AS read, count(input_tokens) AS reads,
+            sum(output_tokens) AS written, count(output_tokens) AS writes
+        FROM interaction_logs
+        WHERE {IN_SCOPE} AND total_ms IS NOT NULL
+            AND created_at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - interval '13 days'
+        GROUP BY 1, 2, 3
+    ), per_day AS (
+        SELECT CAST(day AS date) AS day, coalesce(sum(turns), 0) AS turns,
+            coalesce(sum(turns) FILTER (WHERE outcome = 'failed'), 0) AS failed,
+            coalesce(sum(turns) FILTER (WHERE outcome = 'interrupted'), 0) AS interrupted
+        FROM generate_series(
+            date_trunc('day', now() AT TIME ZONE 'UTC') - interval '13 days',
+            date_trunc('day', now() AT TIME ZONE 'UTC'), interval '1 day'
+        ) AS calendar (day) LEFT JOIN turn USING (day)
+        GROUP BY 1
+    ), per_model AS (SELECT model, sum(turns) AS turns FROM turn GROUP BY model ORDER BY 2 DESC, 1 LIMIT 20),
+    per_outcome AS (
+        SELECT known.outcome, coalesce(sum(turns), 0) AS turns
+        FROM (VALUES ('complete'), ('interrupted'), ('failed')) AS known (outcome) LEFT JOIN turn USING (outcome)
+        GROUP BY 1
+    )
+    SELECT (SELECT count(*) FROM scope) AS teams, CAST(jsonb_build_object(
+        'conversations', jsonb_build_object('total', thread.total, 'of_users', of_users,
+            'of_guests', thread.total - of_users, 'in_workspaces', in_workspaces),
+        'messages', jsonb_build_object('total', message.total, 'streaming', streaming),
+        'average_messages', round(CAST(message.total AS numeric) / nullif(thread.total, 0), 2),
+        'turns', jsonb_build_object(
+            'total', (SELECT coalesce(sum(turns), 0) FROM turn),
+            'by_outcome', (SELECT jsonb_object_agg(outcome, turns) FROM per_outcome),
+            'by_model', (SELECT coalesce(jsonb_object_agg(model, turns), '{{}}') FROM per_model),
+            'per_day', (SELECT jsonb_agg(to_jsonb(per_day) ORDER BY day) FROM per_day),
+            'average_input_tokens', (SELECT round(sum(read) / nullif(sum(reads), 0), 1) FROM turn),
+            'average_output_tokens', (SELECT round(sum(written) / nullif(sum(writes), 0), 1) FROM turn))
+    ) AS text) AS report
+    FROM thread, message
+""")  # noqa: S608
