@@ -122,6 +122,13 @@ class RetrievalUnavailable(ParleyError):
     detail = "The documents cannot be searched right now."
 
 
+class Interrupted(ParleyError):
+    """The instance has to end, or the client has left, before the answer was complete."""
+
+    code = "interrupted"
+    detail = "The answer was interrupted. What had been written of it is kept. Ask again."
+
+
 class NoProvider(ParleyError):
     """No model is configured."""
 

@@ -34,6 +34,7 @@ STATUS: Final[dict[type[ParleyError], int]] = {
     errors.ReportTooLong: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.RetrievalUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.Interrupted: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NoProvider: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ProviderError: HTTPStatus.BAD_GATEWAY,
     errors.ProviderTimeout: HTTPStatus.GATEWAY_TIMEOUT,

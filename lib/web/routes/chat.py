@@ -23,7 +23,7 @@ from lib.chat.events import Failed, Finished, TurnEvent
 from lib.chat.turn import TurnRequest, run_turn
 from lib.encoders.book import BookEncoder
 from lib.encoders.native import NativeEncoder
-from lib.errors import ParleyError, Unauthenticated, error_named
+from lib.errors import Interrupted, ParleyError, Unauthenticated, error_named
 from lib.rag.retrieve import Scope
 from lib.web.deps import AnyCaller, ThisInstance
 from lib.web.instance import Instance
@@ -122,6 +122,8 @@ async def chat(body: ChatRequest, caller: AnyCaller, instance: ThisInstance, req
     """Send a message and receive the complete answer."""
     turn = run_turn(await _turn(body, caller, instance), instance.turn)
     answer = await while_client_stays(_in_one_piece(turn), request.receive)
+    if answer is None:
+        raise Interrupted
     return Response(msgspec.json.encode({"response": answer}), media_type="application/json")
 
 
