@@ -40,6 +40,7 @@ MAY_LOAD = {
     "api/chat/index": TURN,
     "api/chat/stream": TURN,
     "api/health": FRAMEWORK,
+    "api/jobs": FRAMEWORK,
 }
 
 LOADED = """

@@ -10,6 +10,7 @@ from typing import Final
 
 import psutil
 
+from lib.reports import Cpu, Disk, Memory, System
 from lib.settings import this_place
 from lib.version import VERSION
 
@@ -25,44 +26,6 @@ class About:
     platform: str
     region: str | None
     python: str
-    uptime_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Cpu:
-    """The processor of the machine; `percent` is how busy all cores were while this was asked."""
-
-    percent: float
-    cores: int
-    load_1m: float
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Memory of the machine, and of this process, in bytes."""
-
-    total_bytes: int
-    available_bytes: int
-    percent: float
-    process_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """The disk that this process may write temporary files to, in bytes."""
-
-    total_bytes: int
-    free_bytes: int
-    percent: float
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """The machine, or what the platform shows of one."""
-
-    cpu: Cpu
-    memory: Memory
-    disk: Disk
     uptime_seconds: float
 
 

@@ -9,19 +9,14 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Literal, Self
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from lib.health.probe import Dependency, Reading, Status
 from lib.web.deps import Admin, ThisInstance
 from lib.web.instance import Instance
 
-
-async def _never_kept(response: Response) -> None:
-    response.headers["Cache-Control"] = "no-store"
-
-
-router = APIRouter(prefix="/health", tags=["health"], dependencies=[Depends(_never_kept)])
+router = APIRouter(prefix="/health", tags=["health"])
 
 
 class Alive(BaseModel):

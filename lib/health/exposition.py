@@ -1,0 +1,173 @@
+"""What a Prometheus reads: the turns of today, how what we depend on is, and the instance that answers.
+
+The turns are counters that begin at midnight in UTC, counted in the database: every instance tells the same, a scrape
+reads the rows of one day at most, and to Prometheus midnight is a restart, which `rate` and `increase` understand.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import psutil
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from lib.db.scope import Scope
+from lib.db.session import Database
+from lib.errors import DatabaseUnavailable, ReportTooLong
+from lib.health.about import about
+from lib.health.checks import Checks, read_all
+from lib.health.probe import Dependency, Reading
+from lib.store.turn_counts import EDGES, TurnCounts, TurnGroup, today
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+MOST_MODELS: Final = 20
+"""Models that have series of their own, those with most turns; all others are `other`."""
+
+_log = logging.getLogger("parley.health")
+
+
+async def exposition(database: Database, checks: Checks, scope: Scope) -> bytes:
+    """Return the metrics in Prometheus's text format. What cannot be found out now is left out.
+
+    Raises:
+        Forbidden: whoever asks is no administrator any more.
+    """
+    readings = await read_all(checks)
+    counts = None
+    if readings["database"].status != "down":
+        try:
+            async with database.one_report() as connection:
+                counts = await today(connection, scope)
+        except (DatabaseUnavailable, ReportTooLong) as error:
+            _log.warning("metrics without turns: %s", error.code)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Told(readings, counts))
+    return generate_latest(registry)
+
+
+@dataclass(frozen=True)
+class _Told(Collector):
+    readings: Mapping[Dependency, Reading]
+    counts: TurnCounts | None
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _dependencies(self.readings)
+        yield from _instance()
+        yield GaugeMetricFamily(
+            "parley_turns_counted", "Whether the turns below could be counted for this scrape.", self.counts is not None
+        )
+        if self.counts is not None:
+            yield GaugeMetricFamily(
+                "parley_messages_streaming",
+                "Answers being written now, or left unfinished by a killed function.",
+                self.counts.streaming,
+            )
+            yield from _turns(self.counts.groups)
+
+
+def _dependencies(readings: Mapping[Dependency, Reading]) -> Iterator[Metric]:
+    up = GaugeMetricFamily("parley_dependency_up", "1 unless it is down.", labels=["dependency"])
+    degraded = GaugeMetricFamily(
+        "parley_dependency_degraded", "1 when it works, but slowly or in part.", labels=["dependency"]
+    )
+    latency = GaugeMetricFamily(
+        "parley_dependency_latency_seconds", "How long the last look at it took.", labels=["dependency"]
+    )
+    for name, reading in _named_parts(readings):
+        up.add_metric([name], reading.status != "down")
+        degraded.add_metric([name], reading.status == "degraded")
+        if reading.latency_ms is not None:
+            latency.add_metric([name], reading.latency_ms / 1000)
+    yield from (up, degraded, latency)
+
+
+def _named_parts(readings: Mapping[Dependency, Reading]) -> Iterator[tuple[str, Reading]]:
+    """Yield each reading and what it is made of (`inference/openai`), where there is something to ask."""
+    for name, reading in readings.items():
+        if reading.configured:
+            yield name, reading
+            yield from ((f"{name}/{part}", of_part) for part, of_part in reading.parts.items())
+
+
+def _instance() -> Iterator[Metric]:
+    """Yield what is true of this process alone: gauges, since the next scrape may be answered by another."""
+    running, process = about(), psutil.Process()
+    labels = {"version": running.version, "platform": running.platform, "region": running.region or ""}
+    instance = GaugeMetricFamily("parley_instance", "1, and what answered this scrape.", labels=list(labels))
+    instance.add_metric(list(labels.values()), 1)
+    yield instance
+    yield GaugeMetricFamily("parley_instance_uptime_seconds", "Age of what answered.", running.uptime_seconds)
+    yield GaugeMetricFamily("parley_instance_memory_bytes", "Resident memory of it.", process.memory_info().rss)
+    used = process.cpu_times()
+    yield GaugeMetricFamily("parley_instance_cpu_seconds", "Processor time it has used.", used.user + used.system)
+
+
+def _turns(groups: Sequence[TurnGroup]) -> Iterator[Metric]:
+    name_of = _Names(groups)
+    turns, tokens, errors = Counter[tuple[str, str]](), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for group in groups:
+        model = name_of(group)
+        turns[model, group.outcome] += group.turns
+        tokens[model, "input"] += group.input_tokens
+        tokens[model, "output"] += group.output_tokens
+        if group.error_code:
+            errors[model, group.error_code] += group.turns
+    since = "since midnight in UTC"
+    yield _counter("parley_turns", f"Turns {since}.", "outcome", turns)
+    yield _counter("parley_tokens", f"Tokens of turns {since}, as their providers counted them.", "direction", tokens)
+    yield _counter("parley_turn_errors", f"Turns {since} that ended in an error, by its code.", "code", errors)
+    yield _histogram(
+        "parley_first_token_seconds",
+        f"From the start of a turn to its first token, {since}.",
+        [
+            (name_of(group), group.first_token_bucket, group.turns, group.first_token_ms)
+            for group in groups
+            if group.first_token_bucket is not None
+        ],
+    )
+    yield _histogram(
+        "parley_turn_seconds",
+        f"Turns that were completed {since}.",
+        [
+            (name_of(group), group.total_bucket, group.turns, group.total_ms)
+            for group in groups
+            if group.total_bucket is not None and group.outcome == "complete"
+        ],
+    )
+
+
+class _Names:
+    """The label of each model: a bounded number of them."""
+
+    def __init__(self, groups: Sequence[TurnGroup]) -> None:
+        turns = Counter[str]()
+        for group in groups:
+            turns[group.model or "none"] += group.turns
+        self._known = {model for model, _ in turns.most_common(MOST_MODELS)}
+
+    def __call__(self, group: TurnGroup) -> str:
+        model = group.model or "none"
+        return model if model in self._known else "other"
+
+
+def _counter(name: str, says: str, label: str, values: Mapping[tuple[str, str], int]) -> Metric:
+    family = CounterMetricFamily(name, says, labels=["model", label])
+    for labels, value in sorted(values.items()):
+        family.add_metric(list(labels), value)
+    return family
+
+
+def _histogram(name: str, says: str, timed: Sequence[tuple[str, int, int, int]]) -> Metric:
+    """Return a histogram of these: model, bucket, how many turns, and the sum of their milliseconds."""
+    family = HistogramMetricFamily(name, says, labels=["model"])
+    for model in sorted({model for model, *_ in timed}):
+        mine = [entry[1:] for entry in timed if entry[0] == model]
+        upto = [sum(turns for bucket, turns, _ in mine if bucket <= edge) for edge in range(len(EDGES) + 1)]
+        edges = [*(str(edge / 1000) for edge in EDGES), "+Inf"]
+        family.add_metric([model], list(zip(edges, upto, strict=True)), sum(spent for *_, spent in mine) / 1000)
+    return family

@@ -1,0 +1,85 @@
+"""Metrics: what Parley does, in numbers. An administrator sees the team's, the internal key the whole deployment's."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from lib.auth.callers import Caller
+from lib.errors import DatabaseUnavailable, ReportTooLong
+from lib.reports import Chats, System, Users, Window, Workspaces
+from lib.web.deps import Admin, ThisInstance
+
+if TYPE_CHECKING:
+    from lib.db.scope import Scope
+
+router = APIRouter(prefix="/metrics", tags=["metrics"])
+
+
+class Performance(BaseModel):
+    """The machine that answers, and the turns of the last hour, day and week.
+
+    `turns` is null where they cannot be counted, and `turns_error` says why.
+    """
+
+    system: System
+    turns: Mapping[str, Window] | None
+    turns_error: str | None
+
+
+@router.get("/performance")
+async def performance(admin: Admin, instance: ThisInstance) -> Performance:
+    """Measure this instance, and tell how fast answers came and how many failed."""
+    from lib.health.about import system
+    from lib.store import metrics
+
+    turns, error = None, None
+    try:
+        async with instance.database.one_report() as connection:
+            turns = await metrics.windows(connection, _scope(admin))
+    except (DatabaseUnavailable, ReportTooLong) as unavailable:
+        error = unavailable.code
+    return Performance(system=await system(), turns=turns, turns_error=error)
+
+
+@router.get("/users")
+async def users(admin: Admin, instance: ThisInstance) -> Users:
+    """Count accounts."""
+    from lib.store import metrics
+
+    async with instance.database.one_report() as connection:
+        return await metrics.users(connection, _scope(admin))
+
+
+@router.get("/workspaces")
+async def workspaces(admin: Admin, instance: ThisInstance) -> Workspaces:
+    """Count workspaces and their members."""
+    from lib.store import metrics
+
+    async with instance.database.one_report() as connection:
+        return await metrics.workspaces(connection, _scope(admin))
+
+
+@router.get("/chats")
+async def chats(admin: Admin, instance: ThisInstance) -> Chats:
+    """Count conversations, messages, and the turns of the last 14 days."""
+    from lib.store import metrics
+
+    async with instance.database.one_report() as connection:
+        return await metrics.chats(connection, _scope(admin))
+
+
+@router.get("/prometheus")
+async def prometheus(admin: Admin, instance: ThisInstance) -> Response:
+    """Tell a Prometheus the turns of today, how what we depend on is, and this instance."""
+    from lib.health.exposition import CONTENT_TYPE, exposition
+
+    text = await exposition(instance.database, instance.checks, _scope(admin))
+    return Response(text, media_type=CONTENT_TYPE)
+
+
+def _scope(admin: Caller) -> "Scope":
+    from lib.db.scope import DEPLOYMENT, Scope
+
+    return DEPLOYMENT if admin.internal else Scope(admin.team_id, admin.user_id)
