@@ -3,13 +3,16 @@
 PYTHON := .venv/bin/python
 LOCKED := uv.lock pyproject.toml .python-version scripts/setup.sh
 
-.PHONY: dev ingest test check bench-cold vercel-check lambda-check format eval-retrieval
+.PHONY: dev ingest doctor test check bench-cold vercel-check lambda-check format eval-retrieval
 
 dev: .venv/local.stamp  ## everything on http://127.0.0.1:$PORT (8000), its data in $DATA_DIR (.data)
 	@exec $(PYTHON) -m local.dev
 
 ingest: .venv/local.stamp  ## the files and folders PATHS into what `make dev` searches, while it runs
 	@exec $(PYTHON) -m local.beside scripts/ingest.py $(PATHS)
+
+doctor: .venv/local.stamp  ## checks an environment before a deploy; with DEV=1, what `make dev` runs
+	@$(PYTHON) $(if $(DEV),-m local.beside) scripts/doctor.py $(ARGS)
 
 test: .venv/dev.stamp  ## every test, or those of ARGS
 	@$(PYTHON) -m pytest $(ARGS)

@@ -281,14 +281,14 @@ def this_place() -> Place:
 
 
 @cache
-def get_settings() -> Settings:
-    """Read the environment, once.
+def get_settings(env_file: Path = Path(".env"), **given: Any) -> Settings:
+    """Read the environment, once; what it does not set is read from `env_file`, and what is `given` wins over both.
 
     Raises:
         SettingsInvalid: naming every variable that has to change.
     """
     try:
-        return Settings()
+        return Settings(_env_file=env_file, **given)  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
         # A default that was not made, since something else is wrong, is no fault of the operator's.
         wrong = (fault for fault in error.errors() if fault["type"] != "default_factory_not_called")

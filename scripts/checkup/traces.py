@@ -1,0 +1,26 @@
+"""The collector of traces: whether it takes an empty message."""
+
+from opentelemetry.util.re import parse_env_headers
+
+from lib.collector import traces_url
+from lib.settings import Settings
+from scripts.checkup.fetch import fetch
+from scripts.checkup.finding import CheckFailed, Finding
+
+VARIABLES = "OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS"
+
+
+async def check_traces(settings: Settings) -> list[Finding]:
+    """Return what there is to say of the collector."""
+    if settings.otel_exporter_otlp_endpoint is None:
+        return [Finding("traces", "ok", "off")]
+    secret = settings.otel_exporter_otlp_headers
+    sent = parse_env_headers(secret.get_secret_value() if secret else "", liberal=True)
+    headers = {**sent, "Content-Type": "application/x-protobuf"}
+    url = traces_url(settings.otel_exporter_otlp_endpoint)
+    answer = await fetch(url, VARIABLES, headers, method="POST", data=b"")
+    if answer.status == 404:
+        raise CheckFailed("It takes no traces there: OTEL_EXPORTER_OTLP_ENDPOINT is what comes before /v1/traces.")
+    if answer.status >= 300:
+        raise CheckFailed(f"It answers with {answer.status}: see {VARIABLES}.")
+    return [Finding("traces", "ok", f"the collector takes them, {answer.took_ms:.0f} ms")]
