@@ -91,4 +91,5 @@ async def _embed(retriever: Retriever) -> list[float]:
     except TimeoutError:
         raise Unwell(f"There was no answer within {LIMIT:g} s.") from None
     except ServiceFailed as failure:
-        raise Unwell(f"{str(failure).capitalize()}.") from None
+        said = str(failure)
+        raise Unwell(f"{said[0].upper()}{said[1:]}.") from None
