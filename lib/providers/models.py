@@ -7,6 +7,7 @@ from typing import Final
 from lib.settings import Settings
 
 GEMINI_URL: Final = "https://generativelanguage.googleapis.com"
+"""Google's own client, which turns go through, speaks version 1 to it, so that is what is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def model_lists(settings: Settings, *, gemini_url: str = GEMINI_URL) -> tuple[Mo
 def _model_list(settings: Settings, name: str, gemini_url: str) -> ModelList:
     if name == "gemini":
         key = settings.gemini_api_key.get_secret_value() if settings.gemini_api_key else ""
-        return ModelList(name, f"{gemini_url}/v1beta/models?pageSize=1", "GEMINI_API_KEY", {"x-goog-api-key": key})
+        return ModelList(name, f"{gemini_url}/v1/models?pageSize=1", "GEMINI_API_KEY", {"x-goog-api-key": key})
     if name == "vllm":
         return ModelList(name, _models(settings.vllm_endpoint or ""), "VLLM_ENDPOINT")
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""

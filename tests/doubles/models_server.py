@@ -12,7 +12,7 @@ KEY: Final = "key-of-the-models-0123456789"
 
 
 class ModelsServer(Upstream):
-    """Lists one model to whoever has the key.
+    """Lists one model to whoever has the key. Both vendors have the same path; Google's clients bring its own header.
 
     Attributes:
         asked: how often it was asked.
@@ -36,8 +36,11 @@ class ModelsServer(Upstream):
         return f"{self.url}/v1"
 
     def routes(self) -> Sequence[web.RouteDef]:
-        """The two lists."""
-        return [web.get("/v1/models", self._openai), web.get("/v1beta/models", self._gemini)]
+        """The one path."""
+        return [web.get("/v1/models", self._list)]
+
+    async def _list(self, request: web.Request) -> web.Response:
+        return await (self._gemini if "x-goog-api-key" in request.headers else self._openai)(request)
 
     async def _openai(self, request: web.Request) -> web.Response:
         model = {"id": "double-1", "object": "model", "created": 0, "owned_by": "double"}
