@@ -67,7 +67,7 @@ async def check_database(settings: Settings) -> list[Finding]:
         raise CheckFailed(_reason(error)) from None
     finally:
         await database.close()
-    return [*_connection(seen), *_tls(seen, host), *_pooler(host), *_tables(seen, settings), _clock(seen)]
+    return [*_connection(seen), *_tls(seen, host), *_pooler(host), *_tables(seen, settings), clock(seen.skew)]
 
 
 def _host(url: str) -> str:
@@ -152,7 +152,8 @@ def _tables(seen: _Seen, settings: Settings) -> Iterator[Finding]:
         yield Finding("database: team", "failed", f"{said}: run `python scripts/init_db.py`, or see DEFAULT_TEAM.")
 
 
-def _clock(seen: _Seen) -> Finding:
-    if abs(seen.skew) <= SKEW:
-        return Finding("clock", "ok", f"{abs(seen.skew):.1f} s from the database's")
-    return Finding("clock", "failed", f"It is {abs(seen.skew):.0f} s from the database's: set this machine's clock.")
+def clock(skew: float) -> Finding:
+    """Say whether this machine's clock is `skew` seconds from the database's, or right."""
+    if abs(skew) <= SKEW:
+        return Finding("clock", "ok", f"{abs(skew):.1f} s from the database's")
+    return Finding("clock", "failed", f"It is {abs(skew):.0f} s from the database's: set this machine's clock.")
