@@ -96,7 +96,8 @@ def _readable(adapter: "Mangum", event: dict[str, Any], context: Any) -> bool:
         handler = adapter.infer(event, context)
         scope, _body = handler.scope, handler.body
         return scope["path"].isprintable() and isinstance(scope["method"], str)
-    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        _log.warning("refused a request that cannot be read: %s", type(error).__name__)
         return False
 
 
