@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 LOCKED := uv.lock pyproject.toml .python-version scripts/setup.sh
 
-.PHONY: dev ingest doctor test check bench-cold vercel-check lambda-check format eval-retrieval
+.PHONY: dev ingest doctor test check bench-cold vercel-check lambda-check lambda-package lambda-deploy format eval-retrieval
 
 dev: .venv/local.stamp  ## everything on http://127.0.0.1:$PORT (8000), its data in $DATA_DIR (.data)
 	@exec $(PYTHON) -m local.dev
@@ -26,7 +26,14 @@ vercel-check: .venv/platforms.stamp .tools/npm/stamp  ## what Vercel builds of t
 	@$(PYTHON) -m pytest tests/platforms/test_vercel.py $(ARGS)
 
 lambda-check: .venv/platforms.stamp .tools/npm/stamp  ## what goes to AWS, and each function invoked as Lambda does
-	@$(PYTHON) -m pytest tests/platforms/test_lambda.py $(ARGS)
+	@$(PYTHON) -m pytest tests/platforms/aws $(ARGS)
+
+lambda-package: .venv/scripts.stamp .tools/npm/stamp  ## what goes to AWS: .lambda/parley.zip, and the template in .serverless
+	@sh scripts/aws/package.sh
+	@.tools/npm/node_modules/.bin/serverless package $(ARGS)
+
+lambda-deploy: lambda-package  ## all of it, to the account whose AWS_* variables are set
+	@.tools/npm/node_modules/.bin/serverless deploy $(ARGS)
 
 format: .venv/dev.stamp
 	@$(PYTHON) -m ruff check --fix .
