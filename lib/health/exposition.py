@@ -50,7 +50,7 @@ async def exposition(database: Database, checks: Checks, scope: Scope) -> bytes:
     return generate_latest(registry)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a registry keeps its collectors by identity
 class _Told(Collector):
     readings: Mapping[Dependency, Reading]
     counts: TurnCounts | None
