@@ -53,7 +53,7 @@ def _equal_secrets(settings: Settings) -> Iterator[Finding]:
     for one, other in combinations([name for name, value in held.items() if value], 2):
         if held[one] == held[other] and (one in OURS or other in OURS):
             names = f"{one.upper()} and {other.upper()}"
-            yield Finding("secrets", "failed", f"{names} are the same: whoever has one has both. For one, {MAKE}.")
+            yield Finding("secrets", "failed", f"{names} are the same, so whoever has one has both: {MAKE}.")
 
 
 def secret_of(settings: Settings, name: str) -> str | None:

@@ -81,7 +81,11 @@ def test_good_variables_are_called_good() -> None:
     ("changes", "status", "says"),
     [
         ({"jwt_secret_key": "ab" * 20}, "failed", "JWT_SECRET_KEY can be guessed, it repeats itself: make one with"),
-        ({"cron_secret": STRONG}, "failed", "JWT_SECRET_KEY and CRON_SECRET are the same: whoever has one has both."),
+        (
+            {"cron_secret": STRONG},
+            "failed",
+            "JWT_SECRET_KEY and CRON_SECRET are the same, so whoever has one has both: make one",
+        ),
         ({"openai_api_key": STRONG}, "failed", "OPENAI_API_KEY and JWT_SECRET_KEY are the same"),
         ({"cron_secret": None}, "warning", "CRON_SECRET is not set, so calls that need it are refused: make one"),
         ({"environment": "development", "jwt_secret_key": "short"}, "failed", "JWT_SECRET_KEY has fewer than 32"),
