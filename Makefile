@@ -23,7 +23,7 @@ check: .venv/dev.stamp  ## format, lint, types
 	@$(PYTHON) -m pyright
 
 vercel-check: .venv/platforms.stamp .tools/npm/stamp  ## what Vercel builds of this tree, and each function of it at work
-	@$(PYTHON) -m pytest tests/platforms/test_vercel.py $(ARGS)
+	@$(PYTHON) -m pytest tests/platforms/vercel $(ARGS)
 
 lambda-check: .venv/platforms.stamp .tools/npm/stamp  ## what goes to AWS, and each function invoked as Lambda does
 	@$(PYTHON) -m pytest tests/platforms/aws $(ARGS)
