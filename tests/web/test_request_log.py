@@ -4,16 +4,20 @@ import asyncio
 import json
 import logging
 from collections.abc import Generator
+from contextvars import copy_context
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import UUID
 
 import pytest
 from fastapi import APIRouter
+from starlette.types import Receive, Scope, Send
 
 from lib.logs import JsonLine
 from lib.web.app import function
 from lib.web.instance import Instance
 from lib.web.leaving import stop_all
+from lib.web.middleware import RequestLog
 from tests.doubles.openai_server import OpenAIServer
 from tests.doubles.proxy import PostgresProxy
 from tests.doubles.upstream import Script
@@ -90,16 +94,16 @@ async def test_a_stream_has_its_line_when_it_has_ended(
     assert (line["route"], line["status"], line["outcome"]) == ("/api/v1/chat/stream", 200, "complete")
 
 
-@pytest.mark.parametrize("path", ["/api/v1/chat", "/api/v1/chat/stream"])
+@pytest.mark.parametrize(("path", "status"), [("/api/v1/chat", 503), ("/api/v1/chat/stream", 200)])
 async def test_a_client_that_leaves_leaves_a_line(
-    parley: Deployment, openai_double: OpenAIServer, lines: Lines, path: str
+    parley: Deployment, openai_double: OpenAIServer, lines: Lines, path: str, status: int
 ) -> None:
     openai_double.play(Script(stall_at=1))
     asking = asyncio.create_task(parley.client.post(path, json=question("Hi")))
     await openai_double.next_call()
     asking.cancel()
     line = await lines.next()
-    assert (line["status"], line["outcome"], line["saved"]) == (200, "interrupted", True)
+    assert (line["status"], line["outcome"], line["saved"]) == (status, "interrupted", True)
 
 
 async def test_a_shutdown_leaves_a_line(parley: Deployment, openai_double: OpenAIServer, lines: Lines) -> None:
@@ -193,3 +197,17 @@ async def test_from_warning_on_a_request_gathers_and_says_nothing(
     said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert {line["level"] for line in said} == {"WARNING"}
     assert all("request_id" in line for line in said)
+
+
+@pytest.mark.parametrize(("level", "gathers"), [("INFO", True), ("WARNING", False)])
+async def test_facts_are_gathered_only_where_they_will_be_said(deploy: Deploy, level: str, gathers: bool) -> None:
+    await deploy(log_level=level)
+    held: set[str] = set()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        held.update(variable.name for variable in copy_context())
+
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "headers": []}
+    await asyncio.create_task(RequestLog(app)(scope, AsyncMock(), AsyncMock()))
+    assert "request_id" in held
+    assert ("facts" in held) is gathers

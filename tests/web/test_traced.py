@@ -157,6 +157,29 @@ async def test_a_collector_that_is_silent_holds_an_answer_up_for_half_a_second_a
     assert time.monotonic() - began < FLUSH / 2, "it is known to be silent, and not waited for"
 
 
+async def test_a_collector_that_trickles_is_waited_for_once(deploy: Deploy) -> None:
+    ended = asyncio.Event()
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        while not ended.is_set():  # never silent for long enough to be given up
+            writer.write(b"HTTP/1.1 200 OK\r\n" if not writer.transport.get_write_buffer_size() else b"")
+            await asyncio.wait({asyncio.ensure_future(ended.wait())}, timeout=0.1)
+        writer.close()
+
+    server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+    parley = await deploy(otel_exporter_otlp_endpoint="http://{}:{}".format(*server.sockets[0].getsockname()))
+    took: list[float] = []
+    for _ in range(3):
+        began = time.monotonic()
+        assert (await parley.stream())[-1]["status"] == "success"
+        took.append(time.monotonic() - began)
+    ended.set()
+    server.close()
+    assert took[0] >= FLUSH
+    assert max(took[1:]) < FLUSH / 2
+
+
 @pytest.mark.parametrize("status", [401, 429, 500, 503])
 async def test_a_collector_that_refuses_fails_no_request(
     traced: Deployment, collector: OtlpCollector, status: int, capsys: pytest.CaptureFixture[str]
