@@ -37,7 +37,8 @@ SHORTEST: Final = 6
 def main(arguments: Sequence[str]) -> int:
     """Run with these command-line arguments, and return the exit status."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.ERROR)
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    logging.getLogger("parley.providers").setLevel(logging.WARNING)  # a provider's own words, without what was sent
     given = {"environment": "production"} if options.production else {}
     try:
         settings = get_settings(options.env_file or Path(".env"), **given)

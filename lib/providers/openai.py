@@ -26,6 +26,9 @@ BODY_LIMIT: Final = 64 * 1024
 
 _STREAM_OPTIONS = re.compile(rb"stream_options|include_usage")
 
+UNNAMED: Final = "(not named)"
+"""In the log, a model that the endpoint chooses. Its URL may hold a password."""
+
 
 class _Model(msgspec.Struct):
     id: str
@@ -61,7 +64,7 @@ class OpenAIProvider:
     async def stream(self, messages: tuple[PromptMessage, ...]) -> AsyncGenerator[Chunk]:
         """Ask for a completion, as `Provider.stream` promises. Texts that arrive together are yielded as one."""
         sent = (self._api_key or "", *(message.content for message in messages))
-        with faults_as_ours(self._model or self._base_url, sent):
+        with faults_as_ours(self._model or UNNAMED, sent):
             response = await self._ask(messages)
             try:
                 reader = CompletionReader(streamed=response.content_type != "application/json")

@@ -450,6 +450,10 @@ async def test_a_healthy_environment_passes(database_url: str, openai_double: Op
     done = await asyncio.to_thread(lambda: doctor(tmp_path, "--env-file", "mine.env", **environment))
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "has double-1" in done.stdout
+    openai_double.play(Script(status=500))
+    done = await asyncio.to_thread(lambda: doctor(tmp_path, "--complete", "--env-file", "mine.env", **environment))
+    assert "It fails to answer with double-1: see the line above this table for its own words." in done.stdout
+    assert "The vendor's own words." in done.stderr
 
 
 def test_settings_that_are_refused_are_told_one_by_one(tmp_path: Path) -> None:
