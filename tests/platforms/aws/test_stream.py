@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,15 +76,20 @@ async def stream(
     with log.open("wb") as written:
         # `exec -- "${LAMBDA_TASK_ROOT}/${_HANDLER}"` is what /opt/bootstrap of the adapter's layer does.
         process = await asyncio.create_subprocess_exec(
-            root / function["Handler"], cwd="/", env=task_environment(root, variables), stdout=written, stderr=written
+            root / function["Handler"],
+            cwd="/",
+            env=task_environment(root, variables),
+            stdout=written,
+            stderr=written,
+            start_new_session=True,  # what it may have started ends with it
         )
     try:
         await ready(process, port, log)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             yield Streaming(process, client, log)
     finally:
-        if process.returncode is None:
-            process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 
