@@ -124,19 +124,15 @@ def _turns(groups: Sequence[TurnGroup]) -> Iterator[Metric]:
     yield _histogram(
         "parley_first_token_seconds",
         f"From the start of a turn to its first token, {since}.",
-        [
-            (name_of(group), group.first_token_bucket, group.turns, group.first_token_ms)
-            for group in groups
-            if group.first_token_bucket is not None
-        ],
+        [(name_of(group), group.first_tokens_within, group.first_tokens, group.first_token_ms) for group in groups],
     )
     yield _histogram(
         "parley_turn_seconds",
         f"Turns that were completed {since}.",
         [
-            (name_of(group), group.total_bucket, group.turns, group.total_ms)
+            (name_of(group), group.turns_within, group.turns, group.total_ms)
             for group in groups
-            if group.total_bucket is not None and group.outcome == "complete"
+            if group.outcome == "complete"
         ],
     )
 
@@ -162,12 +158,13 @@ def _counter(name: str, says: str, label: str, values: Mapping[tuple[str, str], 
     return family
 
 
-def _histogram(name: str, says: str, timed: Sequence[tuple[str, int, int, int]]) -> Metric:
-    """Return a histogram of these: model, bucket, how many turns, and the sum of their milliseconds."""
+def _histogram(name: str, says: str, timed: Sequence[tuple[str, Sequence[int], int, int]]) -> Metric:
+    """Return a histogram of these: model, how many within each edge, how many in all, and their milliseconds."""
     family = HistogramMetricFamily(name, says, labels=["model"])
+    edges = [*(str(edge / 1000) for edge in EDGES), "+Inf"]
     for model in sorted({model for model, *_ in timed}):
-        mine = [entry[1:] for entry in timed if entry[0] == model]
-        upto = [sum(turns for bucket, turns, _ in mine if bucket <= edge) for edge in range(len(EDGES) + 1)]
-        edges = [*(str(edge / 1000) for edge in EDGES), "+Inf"]
-        family.add_metric([model], list(zip(edges, upto, strict=True)), sum(spent for *_, spent in mine) / 1000)
+        counts = [(*within, count) for of, within, count, _ in timed if of == model]
+        spent = sum(milliseconds for of, _, _, milliseconds in timed if of == model)
+        upto = [sum(column) for column in zip(*counts, strict=True)]
+        family.add_metric([model], list(zip(edges, upto, strict=True)), spent / 1000)
     return family
