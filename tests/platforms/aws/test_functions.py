@@ -12,7 +12,7 @@ import pytest
 from tests.doubles.gateways import GATEWAYS, Answer, Sent, http_api, received
 from tests.doubles.openai_server import OpenAIServer
 from tests.doubles.runtime_api import FunctionError
-from tests.fixtures.web import PASSWORD, Rows, question
+from tests.fixtures.web import INTERNAL_KEY, PASSWORD, Rows, question
 from tests.platforms.aws.build import Template
 from tests.platforms.aws.conftest import CRON_KEY
 from tests.platforms.aws.instance import Instance, instance
@@ -86,11 +86,15 @@ async def test_a_guest_is_refused_in_production(start: Start) -> None:
     assert (answer.status, json.loads(answer.body)["code"]) == (401, "unauthenticated")
 
 
-async def test_conversations_are_kept_for_whoever_has_the_internal_key(start: Start) -> None:
+async def test_a_server_with_the_internal_key_keeps_a_conversation(start: Start) -> None:
+    account = {"email": f"{uuid4()}@example.com", "password": PASSWORD}
+    registered = await ask(await start("auth"), sending("/api/v1/auth/register", account))
+    exchange = {"user_id": json.loads(registered.body)["id"], "query": "Q", "response": "A"}
     conversations = await start("conversations")
-    exchange = {"user_id": str(uuid4()), "query": "Q", "response": "A"}
-    answer = await ask(conversations, sending("/api/v1/conversations/internal-save", exchange))
-    assert (answer.status, json.loads(answer.body)["code"]) == (401, "unauthenticated")
+    for key, status in ((INTERNAL_KEY, 201), ("another key", 401)):
+        sent = sending("/api/v1/conversations/internal-save", exchange, ("X-Internal-API-Key", key))
+        answer = await ask(conversations, sent)
+        assert answer.status == status, answer
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/"])
