@@ -20,6 +20,8 @@ from tests.platforms.vercel.routes import function_of
 GRACE = 0.5
 """Seconds that Vercel leaves a function once it has told it to end."""
 
+CRON_SECRET = "secret-of-the-schedule-0123456789abcd"
+
 PIECES = ("One", " two", " three", " four")
 
 
@@ -68,6 +70,22 @@ async def test_a_whole_turn_is_answered_and_saved(start: Start, openai_double: O
 async def test_health_says_that_the_function_runs(start: Start) -> None:
     health = await start("/health/")
     assert (await health.client.get("/health/")).json()["status"] == "ok"
+
+
+async def test_metrics_are_told_to_whoever_holds_the_internal_key(start: Start) -> None:
+    health = await start("/metrics/prometheus")
+    assert (await health.client.get("/metrics/prometheus")).status_code == 401
+    told = await health.client.get("/metrics/prometheus", headers={"X-Internal-API-Key": INTERNAL_KEY})
+    assert told.headers["content-type"].startswith("text/plain")
+    assert "# TYPE parley_" in told.text
+
+
+async def test_a_schedule_reaps_the_answers_of_killed_functions(start: Start) -> None:
+    jobs = await start("/api/v1/jobs/reap", CRON_SECRET=CRON_SECRET)
+    assert (await jobs.client.get("/api/v1/jobs/reap")).status_code == 401
+    reaped = await jobs.client.get("/api/v1/jobs/reap", headers={"Authorization": f"Bearer {CRON_SECRET}"})
+    assert reaped.status_code == 200, reaped.text
+    assert reaped.json().keys() == {"reaped"}
 
 
 async def test_a_stream_arrives_piece_by_piece(start: Start, openai_double: OpenAIServer) -> None:
@@ -135,7 +153,9 @@ async def answer_to(rows: Rows, content: str) -> list[dict[str, Any]]:
     )
 
 
-@pytest.mark.parametrize("path", ["/api/v1/auth/x", "/api/v1/conversations/x", "/api/v1/chat", "/health/"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/auth/x", "/api/v1/conversations/x", "/api/v1/chat", "/api/v1/jobs/x", "/health/"]
+)
 async def test_an_idle_function_that_is_told_to_end_ends_in_time(start: Start, path: str) -> None:
     function = await start(path)
     assert await function.end() < GRACE

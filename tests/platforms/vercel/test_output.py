@@ -14,7 +14,8 @@ from tests.platforms.vercel.routes import TABLE, VERCEL, example, function_of
 
 HOBBY_FUNCTIONS = 12
 VERCEL_MEGABYTES = 225
-MEGABYTES = 200
+MEGABYTES = 150
+"""Ours, bytecode included: docs/decisions/bytecode.md."""
 
 TRACKED = tracked_files()
 NAMES = sorted(str(path.with_suffix("")) for path in TRACKED if path.parts[0] == "api")
@@ -117,7 +118,7 @@ def test_bytecode_holds_however_the_platform_dates_the_sources(function: Functio
 
 def test_a_function_fits(function: Function) -> None:
     weight = weigh(function.folder, "_vendor")
-    assert weight.megabytes < min(MEGABYTES, VERCEL_MEGABYTES)
+    assert weight.megabytes < MEGABYTES < VERCEL_MEGABYTES
     assert weight.bytes == sum((function.folder / path).stat().st_size for path in files(function))
 
 
