@@ -16,21 +16,27 @@ PREFIX: Final = "health"
 
 async def read_storage(storage_of: Callable[[], Storage | None]) -> Reading:
     """Write a tiny object, read it back and delete it."""
+    try:
+        storage = storage_of()  # which loads a client the first time, and that is no latency of the storage's
+    except StorageUnavailable as error:
+        return Reading("down", detail=_said(error))
+    if storage is None:
+        return not_configured("S3_BUCKET is not set, so files cannot be kept.")
 
-    async def ask() -> Reading | None:
+    async def ask() -> None:
         try:
             async with asyncio.timeout(LIMIT):
-                storage = storage_of()
-                if storage is None:
-                    return not_configured("S3_BUCKET is not set, so files cannot be kept.")
                 await _try(storage)
-                return None
         except TimeoutError:
             raise Unwell(f"There was no answer within {LIMIT:g} s.") from None
         except StorageUnavailable as error:
-            raise Unwell(f"The storage {error.reason}.") from None
+            raise Unwell(_said(error)) from None
 
     return await timed(ask, slow=SLOW)
+
+
+def _said(error: StorageUnavailable) -> str:
+    return f"The storage {error.reason}."
 
 
 async def _try(storage: Storage) -> None:
