@@ -76,6 +76,7 @@ def environment(scratch: Path) -> dict[str, str]:
         "PATH": os.pathsep.join(paths),
         "VERCEL_TELEMETRY_DISABLED": "1",
         "NO_UPDATE_NOTIFIER": "1",
+        "TMPDIR": str(scratch),
         "XDG_DATA_HOME": str(scratch / "data"),
         "XDG_CACHE_HOME": str(scratch / "cache"),
     }
