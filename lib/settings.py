@@ -41,7 +41,7 @@ def _development_secret(name: str) -> Callable[[dict[str, Any]], SecretStr | Non
     def default(fields: dict[str, Any]) -> SecretStr | None:
         if fields.get("environment") != "development" or "data_dir" not in fields:
             return None
-        import lib.own_secrets as own
+        import lib.secrets.own as own
 
         data_dir: Path = fields["data_dir"]
         try:
@@ -76,7 +76,7 @@ class _SecretSource(EnvSettingsSource):
 
 
 def _variables_in(secret_id: str) -> dict[str, str]:
-    import lib.secret_store as store
+    import lib.secrets.aws as store
 
     given = os.environ.get
     region, key, secret = given("AWS_REGION"), given("AWS_ACCESS_KEY_ID"), given("AWS_SECRET_ACCESS_KEY")

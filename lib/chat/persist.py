@@ -9,7 +9,7 @@ from lib.errors import DatabaseUnavailable
 from lib.ids import new_id, unguessable_id
 from lib.store import turns, users
 from lib.store.turns import SaidMessage, TurnRecord, TurnResult
-from lib.tracing import traced
+from lib.telemetry.tracing import traced
 from lib.unhindered import unhindered
 
 _log = logging.getLogger("parley.chat")

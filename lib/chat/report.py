@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 from opentelemetry.trace import Span, SpanKind
 
-from lib import logs, tracing
 from lib.chat.progress import Progress
 from lib.errors import ParleyError
 from lib.providers.fallback import Fallback
 from lib.store.turns import TurnRecord, TurnResult
+from lib.telemetry import logs, tracing
 
 FIRST_TOKEN = "first token"  # noqa: S105 - an event's name
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import psutil
 
-from lib.reports import Cpu, Disk, Memory, System
+from lib.metrics.reports import Cpu, Disk, Memory, System
 from lib.settings import this_place
 from lib.version import VERSION
 

@@ -15,7 +15,7 @@ from lib.rag.embed import Embedder
 from lib.rag.schema import BM25, DENSE, chapter_slug
 from lib.rag.wire import ServiceFailed, post
 from lib.settings import Settings
-from lib.tracing import traced
+from lib.telemetry.tracing import traced
 
 CANDIDATES: Final = 100
 """How many passages each of the two searches hands to the fusion (`docs/decisions/retrieval.md`)."""

@@ -6,7 +6,7 @@ from sqlalchemy import TextClause, text
 from lib.db.scope import IN_SCOPE, SCOPE, Scope
 from lib.db.session import Connection
 from lib.errors import Forbidden
-from lib.reports import Chats, Users, Window, Workspaces
+from lib.metrics.reports import Chats, Users, Window, Workspaces
 
 
 async def windows(connection: Connection, scope: Scope) -> dict[str, Window]:

@@ -14,8 +14,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 
-from lib import errors, logs
+from lib import errors
 from lib.errors import ParleyError
+from lib.telemetry import logs
 from lib.web.instance import Instance, this_instance
 from lib.web.leaving import stopping_on_sigterm
 from lib.web.middleware import BodyLimit, LastResort, RequestLog

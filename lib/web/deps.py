@@ -7,8 +7,8 @@ from fastapi import Depends, Request
 
 from lib.auth.callers import Caller, identify
 from lib.errors import Forbidden, NotFound, Unauthenticated
-from lib.logs import note
 from lib.settings import Settings
+from lib.telemetry.logs import note
 from lib.web.instance import Instance
 
 ACCESS_COOKIE = "access_token"

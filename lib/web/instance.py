@@ -16,10 +16,10 @@ from lib.web.leaving import stop_all
 if TYPE_CHECKING:
     from lib.auth.tokens import TokenSigner
     from lib.chat.turn import TurnDeps
-    from lib.collector import Collector
     from lib.db.session import Database
     from lib.files.storage import Storage
     from lib.health.checks import Checks
+    from lib.telemetry.collector import Collector
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Instance:
         endpoint, headers = self.settings.otel_exporter_otlp_endpoint, self.settings.otel_exporter_otlp_headers
         if endpoint is None:
             return None
-        from lib.collector import Collector
+        from lib.telemetry.collector import Collector
 
         return Collector.at(endpoint, headers.get_secret_value() if headers else None, self.settings.environment)
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.errors import ParleyError
 from lib.ids import new_id
-from lib.logs import gather, request_id
+from lib.telemetry.logs import gather, request_id
 
 MAX_BODY: Final = 1_000_000
 """Bytes a request may carry."""
@@ -31,8 +31,8 @@ class RequestLog:
 
     The answer says the id in `X-Request-ID`, and, where its route says nothing else, that no cache may keep it or give
     it to somebody else who asks for the same path: it may be one user's own. The line is written at INFO, also for a
-    stream that was left or broke off; what the request's work has told `lib.logs.note` is in it. At a higher level
-    nothing is gathered.
+    stream that was left or broke off; what the request's work has told `lib.telemetry.logs.note` is in it. At a higher
+    level nothing is gathered.
     """
 
     def __init__(self, app: ASGIApp) -> None:

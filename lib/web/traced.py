@@ -9,8 +9,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Tracer, TracerProvider
 from starlette.types import Message, Receive, Scope, Send
 
-from lib import tracing
-from lib.collector import Collector
+from lib.telemetry import tracing
+from lib.telemetry.collector import Collector
 
 UNSAID: Final = {"url.path", "url.query", "http.request.method_original"}
 """What FastAPI would tell of a request, and we do not: what a query holds, a method that the caller made up, and an id

@@ -2,8 +2,8 @@
 
 from opentelemetry.util.re import parse_env_headers
 
-from lib.collector import traces_url
 from lib.settings import Settings
+from lib.telemetry.collector import traces_url
 from scripts.checkup.fetch import fetch
 from scripts.checkup.finding import CheckFailed, Finding
 

@@ -13,7 +13,7 @@ import pytest
 from fastapi import APIRouter
 from starlette.types import Receive, Scope, Send
 
-from lib.logs import JsonLine
+from lib.telemetry.logs import JsonLine
 from lib.web.app import function
 from lib.web.instance import Instance
 from lib.web.leaving import stop_all

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from lib.auth.callers import Caller
 from lib.errors import DatabaseUnavailable, ReportTooLong
-from lib.reports import Chats, System, Users, Window, Workspaces
+from lib.metrics.reports import Chats, System, Users, Window, Workspaces
 from lib.web.deps import Admin, ThisInstance
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ async def chats(admin: Admin, instance: ThisInstance) -> Chats:
 @router.get("/prometheus")
 async def prometheus(admin: Admin, instance: ThisInstance) -> Response:
     """Tell a Prometheus the turns of today, how what we depend on is, and this instance."""
-    from lib.health.exposition import CONTENT_TYPE, exposition
+    from lib.metrics.exposition import CONTENT_TYPE, exposition
 
     text = await exposition(instance.database, instance.checks, _scope(admin))
     return Response(text, media_type=CONTENT_TYPE)

@@ -1,7 +1,7 @@
 """Spans of the work on a request. Where traces go nowhere, which is the default, they cost nothing.
 
 A request that is traced carries its tracer; whatever works on it, in its task or in one that it started, finds it here.
-What is known of the exporter is in `lib.collector`, imported only when there is one.
+What is known of the exporter is in `lib.telemetry.collector`, imported only when there is one.
 """
 
 from collections.abc import Callable, Coroutine

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes  # pyright: ignore[reportMissingTypeStubs]
 
-from lib import tracing
-from lib.collector import FLUSH
+from lib.telemetry import tracing
+from lib.telemetry.collector import FLUSH
 from tests.doubles.openai_server import OpenAIServer
 from tests.doubles.otlp_collector import OtlpCollector
 from tests.doubles.upstream import Script
@@ -219,12 +219,12 @@ async def test_what_was_not_sent_yet_is_sent_when_the_process_is_told_to_end(
 def test_without_a_collector_nothing_of_the_sdk_is_loaded_and_nothing_is_made(tmp_path: Any) -> None:
     (tmp_path / "turn.py").write_text(
         "import api.chat.stream, lib.chat.turn, lib.web.app, sys\n"
-        "from lib import tracing\n"
+        "from lib.telemetry import tracing\n"
         "assert api.chat.stream.app.state.instance.collector is None\n"
         "assert tracing.start('x') is tracing.start('y'), 'the same span, which does nothing'\n"
         "assert tracing.trace_id() is None\n"
         "loaded = [name for name in sys.modules if name.startswith(('opentelemetry.sdk', 'opentelemetry.exporter',"
-        " 'opentelemetry.proto', 'requests', 'google.protobuf', 'lib.collector', 'lib.web.traced'))]\n"
+        " 'opentelemetry.proto', 'requests', 'google.protobuf', 'lib.telemetry.collector', 'lib.web.traced'))]\n"
         "assert loaded == [], loaded\n"
     )
     assert "opentelemetry" in loads("turn", tmp_path)

@@ -20,7 +20,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from moto.server import ThreadedMotoServer
 
-from lib.secret_store import ATTEMPTS, Account, SecretUnreadable, read_secret, signed_headers
+from lib.secrets.aws import ATTEMPTS, Account, SecretUnreadable, read_secret, signed_headers
 from lib.settings import Settings, SettingsInvalid, get_settings
 
 SIGNING_KEY = "signing-key-in-the-secret-0123456789"
@@ -112,9 +112,9 @@ def test_nothing_is_read_where_no_secret_is_named(deployed: pytest.MonkeyPatch) 
     deployed.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     deployed.setenv("JWT_SECRET_KEY", SIGNING_KEY)
     deployed.setenv("DATABASE_URL", "postgresql://plain")
-    deployed.delitem(sys.modules, "lib.secret_store")
+    deployed.delitem(sys.modules, "lib.secrets.aws")
     get_settings()
-    assert "lib.secret_store" not in sys.modules
+    assert "lib.secrets.aws" not in sys.modules
 
 
 def test_what_cannot_work_in_a_secret_is_refused_as_in_the_environment(

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from lib.tracing import trace_id
+from lib.telemetry.tracing import trace_id
 
 NO_REQUEST: Final = "-"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lib.logs import JsonLine, gather, install, note, request_id
+from lib.telemetry.logs import JsonLine, gather, install, note, request_id
 from tests.fixtures.served import served
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +20,7 @@ import logging, sys
 from awslambdaric import bootstrap
 bootstrap._setup_logging(bootstrap.LogFormat.{format}, "{level}", bootstrap.StandardLogSink())
 sys.stdout, sys.stderr = bootstrap.Unbuffered(sys.stdout), bootstrap.Unbuffered(sys.stderr)
-from lib.logs import install
+from lib.telemetry.logs import install
 install("INFO")
 logging.getLogger("parley.test").info("hello")
 logging.getLogger("somebody.else").warning("careful")
@@ -38,7 +38,7 @@ class VCLogHandler(logging.Handler):
         print(record.levelno, record.getMessage())
 ''', vars(runtime))
 logging.basicConfig(level=logging.INFO, handlers=[runtime.VCLogHandler()], force=True)
-from lib.logs import install
+from lib.telemetry.logs import install
 install("INFO")
 logging.getLogger("parley.test").info("hello")
 try:
@@ -126,7 +126,9 @@ def test_facts_are_kept_for_the_request_that_gathers_them_and_for_no_other() -> 
 
 
 def test_a_line_that_cannot_be_made_is_said_to_be_missing() -> None:
-    _, (said,) = run('import logging\nfrom lib.logs import install\ninstall("INFO")\nlogging.error("%d", "no number")')
+    _, (said,) = run(
+        'import logging\nfrom lib.telemetry.logs import install\ninstall("INFO")\nlogging.error("%d", "no number")'
+    )
     assert said["message"] == "a line was not logged: <string>:4"
 
 
