@@ -42,7 +42,7 @@ ARROWS = (
     Arrow("events and errors stand alone", ("lib.chat.events", "lib.errors"), ("lib",)),
     Arrow(
         "settings know where secrets are kept, and nothing else",
-        ("lib.settings", "lib.secrets"),
+        ("lib.settings", "lib.secrets.aws", "lib.secrets.own"),
         ("lib",),
     ),
     Arrow(

@@ -13,7 +13,7 @@ import pytest
 from lib.telemetry.logs import JsonLine, gather, install, note, request_id
 from tests.fixtures.served import served
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 LAMBDA = """
 import logging, sys
@@ -118,7 +118,7 @@ def test_text_that_no_encoding_holds_is_a_line_all_the_same() -> None:
     assert line(record("half \ud83d of it"))["message"] == "half ? of it"
 
 
-def test_facts_are_kept_for_the_request_that_gathers_them_and_for_no_other() -> None:
+async def test_facts_are_kept_for_the_request_that_gathers_them_and_for_no_other() -> None:
     note(model="nobody listens")
     facts = gather()
     note(model="one", saved=True)
