@@ -4,12 +4,14 @@
 
 Each figure comes from a fresh process. Rounds take every case in turn, so that the ratios hold on a noisy machine;
 the median counts. What a password's hash takes is left out: it is meant to take it. Postgres is real; the model, the
-embeddings and the vector store are `bench/upstream.py`.
+embeddings and the vector store are `bench/upstream.py`. Below it stands what a function weighs, unpacked.
 """
 
 import asyncio
 import json
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from rich.console import Console
 from rich.table import Table
 
+from bench.sizes import table as weights_table
+from bench.sizes import weigh
 from bench.upstream import upstream
 from lib.auth.identity import Identity
 from lib.auth.passwords import hash_password
@@ -35,6 +39,7 @@ from lib.ids import DEFAULT_TEAM_ID, new_id
 from lib.store import users
 from local.child import ROOT
 from local.postgres import postgres
+from scripts.export import uv
 from scripts.init_db import upgrade
 
 ROUNDS: Final = int(os.environ.get("ROUNDS", "15"))
@@ -95,7 +100,9 @@ def main() -> None:
         with postgres(Path(folder) / "postgres", fsync="off") as url:
             upgrade(url)
             starts = asyncio.run(_measure(url))
-    _print(starts)
+        _print(starts)
+        _pack(Path(folder) / "function")
+        print(weights_table({"each": weigh(Path(folder) / "function", "packages")}))
 
 
 async def _measure(database_url: str) -> dict[Case, list[Start]]:
@@ -168,6 +175,20 @@ def _print(starts: dict[Case, list[Start]]) -> None:
         verdict = ("met" if cpu / base <= case.bar else "MISSED") if case.bar else ""
         table.add_row(case.name, f"{cpu:.0f}", f"{wall:.0f}", f"{cpu / base:.2f}", f"{case.bar or ''}", verdict)
     Console(width=120).print(table)
+
+
+def _pack(folder: Path) -> None:
+    """Lay out what every function carries, compiled: both clouds give each of them all packages of requirements.txt.
+
+    Vercel adds what its own builder needs, 11 MB of pip in the main (`make vercel-check` weighs what it builds).
+    """
+    target = ["--target", str(folder / "packages"), "--python", sys.executable]
+    subprocess.run(
+        [uv(), "pip", "install", "--quiet", "--requirements", "requirements.txt", *target], cwd=ROOT, check=True
+    )
+    for room in ("api", "lib"):
+        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "-j", "0", str(folder)], check=True)
 
 
 if __name__ == "__main__":

@@ -28,11 +28,14 @@ from lib.settings import Settings
 ROOT: Final = Path(__file__).resolve().parent.parent
 
 
+def uv() -> str:
+    """Return where uv is: `uv run` says it, it is installed, or `make` has put one into the clone."""
+    return os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
+
+
 def requirements() -> str:
     """Return what the functions need, pinned, as pip and Vercel read it. The hashes are in `uv.lock`."""
-    # `uv run` says where it is; `make` may have put one into the clone.
-    uv = os.environ.get("UV") or shutil.which("uv") or ROOT / ".tools" / "bin" / "uv"
-    arguments = [uv, "export", "--frozen", "--no-default-groups", "--no-hashes", "--no-annotate", "--no-header"]
+    arguments = [uv(), "export", "--frozen", "--no-default-groups", "--no-hashes", "--no-annotate", "--no-header"]
     exported = subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603
     return f"# From uv.lock, by scripts/export.py.\n{exported.stdout}"
 

@@ -7,9 +7,9 @@ from zipfile import ZipFile
 
 import pytest
 
+from bench.sizes import MEGABYTE
 from tests.platforms.aws.build import ROOT, Tree
 from tests.platforms.aws.conftest import CANARY
-from tests.platforms.sizes import MEGABYTE
 
 AARCH64 = 183
 """The machine in an ELF header."""

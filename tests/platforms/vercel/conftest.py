@@ -9,9 +9,9 @@ from typing import Protocol
 
 import pytest
 
+from bench.sizes import table, weigh
 from tests.doubles.openai_server import OpenAIServer
 from tests.fixtures.web import INTERNAL_KEY, JWT_KEY
-from tests.platforms.sizes import table, weigh
 from tests.platforms.vercel.build import Output, build, copy_tracked_files
 from tests.platforms.vercel.process import Running, running
 from tests.platforms.vercel.routes import function_of

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.platforms.sizes import weigh
+from bench.sizes import weigh
 from tests.platforms.vercel.build import ROOT, Function, Output, tracked_files
 from tests.platforms.vercel.conftest import LAPTOP_SECRET
 from tests.platforms.vercel.process import NotStarted, running
