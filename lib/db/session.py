@@ -17,7 +17,7 @@ from typing import Any, Final
 import psycopg
 import sqlalchemy
 from sqlalchemy import URL, CursorResult, Engine, Executable, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, InvalidRequestError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.util import greenlet_spawn
 
@@ -112,8 +112,7 @@ class Database:
             raise DatabaseUnavailable
         try:
             async with _connected(self._engine) as connection:
-                with _hung_up_after(STATEMENT, _driver(connection.core)):
-                    yield connection
+                yield connection
         except Exception as error:
             if not _is_outage(error):
                 self._breaker.succeeded()
@@ -170,23 +169,31 @@ def _make_engine(url: str) -> Engine:
 
 @asynccontextmanager
 async def _connected(engine: Engine) -> AsyncGenerator[Connection]:
-    """Take a connection from the pool, and give it back also when the request is cancelled meanwhile."""
-    core = await greenlet_spawn(engine.connect)
+    """Take a connection from the pool, and give it back also when the request is cancelled meanwhile.
+
+    Raises:
+        DisconnectionError: the server lets us in and hangs up, each time.
+    """
     try:
-        yield Connection(core)
-    finally:
-        closing = asyncio.create_task(greenlet_spawn(core.close))
+        core = await greenlet_spawn(engine.connect)
+    except InvalidRequestError as error:  # what SQLAlchemy makes of a second connection that `_take_over` finds closed
+        raise DisconnectionError("the server closed each new connection") from error
+    with _hung_up_after(STATEMENT, _driver(core)):  # giving back what has a transaction open asks the server, too
         try:
-            await asyncio.shield(closing)
-        except asyncio.CancelledError:
-            await closing
-            raise
+            yield Connection(core)
+        finally:
+            closing = asyncio.create_task(greenlet_spawn(core.close))
+            try:
+                await asyncio.shield(closing)
+            except asyncio.CancelledError:
+                await closing
+                raise
 
 
 def _is_outage(error: Exception) -> bool:
     """Tell a server that is away, or takes no writes during a failover, from a statement that it refused."""
     if not isinstance(error, DBAPIError):
-        return isinstance(error, PoolTimeout)
+        return isinstance(error, PoolTimeout | DisconnectionError)
     if isinstance(error.orig, psycopg.errors.ReadOnlySqlTransaction):
         return True
     lost = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated

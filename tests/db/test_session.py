@@ -1,12 +1,14 @@
 """The engine: URLs, and what counts as an outage."""
 
+import asyncio
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from lib.breaker import THRESHOLD, Breaker
-from lib.db.session import Database, engine_url
-from lib.errors import DatabaseUnavailable, ReportTooLong
+from lib.db.session import POOL_SIZE, Database, engine_url
+from lib.errors import DatabaseUnavailable, Forbidden, ReportTooLong
 from tests.doubles.proxy import PostgresProxy
 
 
@@ -139,4 +141,19 @@ async def test_a_report_writes_nothing(database_url: str) -> None:
     with pytest.raises(DatabaseUnavailable):
         async with database.one_report() as connection:
             await connection.execute(text("CREATE TABLE never (id int)"))
+    await database.close()
+
+
+async def test_a_report_that_is_given_up_on_a_silent_server_is_hung_up_on(proxy: PostgresProxy) -> None:
+    database = Database(proxy.url)
+    async with asyncio.timeout(15):
+        with pytest.raises(DatabaseUnavailable):
+            async with database.one_report() as connection:
+                await connection.execute(text("SELECT 1"))
+                proxy.stall()
+                raise Forbidden
+    proxy.heal()
+    for _ in range(POOL_SIZE):
+        async with database.one_statement() as connection:
+            await connection.execute(text("SELECT 1"))
     await database.close()

@@ -27,6 +27,7 @@ class PostgresProxy:
         self._refusing = False
         self._swallowing = False
         self._logins_only = False
+        self._hangs_up = False
         self._writers: set[asyncio.StreamWriter] = set()
         self.connections = 0
         self.messages = 0
@@ -69,9 +70,13 @@ class PostgresProxy:
         """Forward what it takes to log in, and nothing after it."""
         self._logins_only = True
 
+    def drop_after_login(self) -> None:
+        """Forward what it takes to log in, and hang up."""
+        self._logins_only, self._hangs_up = True, True
+
     def heal(self) -> None:
         """Forward again."""
-        self._refusing = False
+        self._refusing = self._logins_only = self._hangs_up = False
         self._live.set()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -96,5 +101,7 @@ class PostgresProxy:
             writer.write(data)
             await writer.drain()
             if self._logins_only and data.endswith(READY):
+                if self._hangs_up:
+                    break
                 self.stall()
         writer.close()

@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID
 
+from lib.breaker import THRESHOLD
 from tests.doubles.openai_server import OpenAIServer
 from tests.doubles.proxy import PostgresProxy
 from tests.doubles.upstream import Script
@@ -99,6 +100,16 @@ async def test_a_database_that_lets_us_in_and_falls_silent_is_hung_up_on(deploy:
     proxy.stall_after_login()
     async with asyncio.timeout(15):
         assert (await parley.ask()).json()["response"]["saved"] is False
+
+
+async def test_a_database_that_lets_us_in_and_hangs_up_is_away(deploy: Deploy, proxy: PostgresProxy) -> None:
+    parley = await deploy(DATABASE_URL=proxy.url)
+    proxy.drop_after_login()
+    for _ in range(THRESHOLD):
+        assert (await parley.ask()).json()["response"]["saved"] is False
+    tried = proxy.connections
+    assert (await parley.ask()).json()["response"]["saved"] is False
+    assert proxy.connections == tried
 
 
 async def test_a_silent_database_delays_an_answer_by_its_budget_at_most(deploy: Deploy, proxy: PostgresProxy) -> None:
