@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     )
     secrets_id: str | None = Field(
         default=None,
-        description="name or ARN of a secret in AWS Secrets Manager: a JSON object of variables of this list, each a"
+        description="name of a secret in AWS Secrets Manager: a JSON object of variables of this list, each a"
         " string. What the environment sets wins",
     )
     data_dir: Path = Field(default=Path(".data"), description="where `make dev` keeps its data")

@@ -12,15 +12,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 TIMEOUT: Final = 3.0
-"""Seconds for each step of a read. Lambda gives a function ten to start."""
+"""Seconds for each step of a read."""
+
+WHOLE: Final = 7.0
+"""Seconds for all of it. Lambda gives a function ten to start, and what is not said by then is never said."""
 
 ATTEMPTS: Final = 2
 
 _SERVICE: Final = "secretsmanager"
+_SILENT: Final = "AWS Secrets Manager does not answer"
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
 
@@ -56,16 +62,37 @@ class Account:
         return self.endpoint or f"https://{_SERVICE}.{self.region}.amazonaws.com"
 
 
-def read_secret(secret_id: str, account: Account) -> dict[str, str]:
+def read_secret(secret_id: str, account: Account, *, within: float = WHOLE) -> dict[str, str]:
     """Return the variables that a secret holds as a JSON object of strings.
 
     Args:
         secret_id: the secret's name, or its ARN.
         account: whose it is.
+        within: seconds to wait.
 
     Raises:
         SecretUnreadable: it is not there, not allowed, not such an object, or the service does not answer.
     """
+    # A thread, since looking a name up and a body that trickles in know no limit of their own.
+    outcome: SimpleQueue[dict[str, str] | Exception] = SimpleQueue()
+    Thread(target=lambda: outcome.put(_outcome(secret_id, account)), daemon=True).start()
+    try:
+        read = outcome.get(timeout=within)
+    except Empty:
+        raise SecretUnreadable(_SILENT) from None
+    if isinstance(read, Exception):
+        raise read
+    return read
+
+
+def _outcome(secret_id: str, account: Account) -> dict[str, str] | Exception:
+    try:
+        return _read(secret_id, account)
+    except Exception as error:
+        return error
+
+
+def _read(secret_id: str, account: Account) -> dict[str, str]:
     body = json.dumps({"SecretId": secret_id}).encode()
     for attempt in range(ATTEMPTS):
         try:
@@ -109,7 +136,7 @@ def _post(body: bytes, account: Account) -> Any:
         response = connection.getresponse()
         status, answer = response.status, json.loads(response.read())
     except (OSError, HTTPException, ValueError) as error:
-        raise _Unanswered("AWS Secrets Manager does not answer") from error
+        raise _Unanswered(_SILENT) from error
     finally:
         connection.close()
     if status >= 500:

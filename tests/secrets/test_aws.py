@@ -4,13 +4,15 @@ moto does not check signatures, so botocore's signer says whether ours is right.
 """
 
 import json
+import socket
 import sys
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import boto3
@@ -164,6 +166,26 @@ def test_a_secret_without_an_account_is_refused(deployed: pytest.MonkeyPatch, mi
 def test_a_service_that_nobody_answers_for_is_named() -> None:
     with pytest.raises(SecretUnreadable, match=r"^AWS Secrets Manager does not answer$"):
         read_secret("parley/prod", replace(ACCOUNT, endpoint="http://127.0.0.1:9"))
+
+
+def test_a_service_that_trickles_is_waited_for_no_longer_than_lambda_waits_for_us() -> None:
+    done = Event()
+
+    def trickle(listener: socket.socket) -> None:
+        caller, _ = listener.accept()
+        with caller, suppress(OSError):
+            caller.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            while not done.wait(0.05):
+                caller.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = Thread(target=trickle, args=(listener,))
+        server.start()
+        account = replace(ACCOUNT, endpoint=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(SecretUnreadable, match=r"^AWS Secrets Manager does not answer$"):
+            read_secret("parley/prod", account, within=0.5)
+        done.set()
+        server.join()
 
 
 class Faltering(BaseHTTPRequestHandler):
