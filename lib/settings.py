@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Pydanti
 OPENAI_URL: Final = "https://api.openai.com/v1"
 GEMINI_OPENAI_URL: Final = "https://generativelanguage.googleapis.com/v1beta/openai"
 SECRET_LENGTH: Final = 32
+_ENDPOINT: Final = re.compile(r"(https?://)?[\w.-]+(:\d+)?/?", re.ASCII)
 
 ProviderName = Literal["openai", "gemini", "vllm"]
 
@@ -103,8 +104,7 @@ class Settings(BaseSettings):
     )
     secrets_id: str | None = Field(
         default=None,
-        description="name of a secret in AWS Secrets Manager: a JSON object of variables of this list, each a"
-        " string. What the environment sets wins",
+        description="name of a secret in AWS Secrets Manager: these variables as a JSON object. The environment wins",
     )
     data_dir: Path = Field(default=Path(".data"), description="where `make dev` keeps its data")
     database_url: SecretStr | None = Field(
@@ -215,18 +215,19 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _refuse_what_cannot_work(self) -> Self:
         """Name every variable that has to change, all at once."""
-        faults = [*self._weak_secrets(), *self._unusable_providers()]
-        if self.database_url and not self.database_url.get_secret_value().startswith(("postgres://", "postgresql")):
-            faults.append("DATABASE_URL is not the URL of a Postgres database")
-        if self.qdrant_url and not self.qdrant_url.startswith(("http://", "https://")):
-            faults.append("QDRANT_URL is not a URL")
-        if self.s3_endpoint and not re.fullmatch(r"(https?://)?[\w.-]+(:\d+)?/?", self.s3_endpoint, re.ASCII):
-            faults.append("S3_ENDPOINT is not the URL of a server")
-        if any("://" not in origin or "*" in origin for origin in self.allowed_origins):
-            faults.append("ALLOWED_ORIGINS takes origins such as https://chat.example.com, and no wildcard")
-        if self.environment == "production" and self.database_url is None:
-            faults.append("DATABASE_URL is required in production")
-        if faults:
+        database_url = self.database_url.get_secret_value() if self.database_url else "postgresql"
+        wrong = {
+            "DATABASE_URL is not the URL of a Postgres database": not re.match("postgres(ql|://)", database_url),
+            "DATABASE_URL is required in production": self.environment == "production" and self.database_url is None,
+            "QDRANT_URL is not a URL": not (self.qdrant_url or "http://").startswith(("http://", "https://")),
+            "S3_ENDPOINT is not the URL of a server": not _ENDPOINT.fullmatch(self.s3_endpoint or "s3"),
+            "S3_ACCESS_KEY and S3_SECRET_KEY go together": (self.s3_access_key is None) != (self.s3_secret_key is None),
+            "ALLOWED_ORIGINS takes origins such as https://chat.example.com, and no wildcard": not all(
+                re.fullmatch(r"[^*]*://[^*]*", origin) for origin in self.allowed_origins
+            ),
+        }
+        found = [sentence for sentence, is_wrong in wrong.items() if is_wrong]
+        if faults := [*self._weak_secrets(), *self._unusable_providers(), *found]:
             raise ValueError("; ".join(faults))
         return self
 

@@ -138,3 +138,10 @@ def test_the_platform_says_where_it_runs(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert this_place() == place
+
+
+@pytest.mark.parametrize("given", ["S3_ACCESS_KEY", "MINIO_SECRET_KEY"])
+def test_half_a_pair_of_keys_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(given, "a key")
+    with pytest.raises(SettingsInvalid, match="S3_ACCESS_KEY and S3_SECRET_KEY go together"):
+        get_settings()
