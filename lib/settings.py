@@ -99,8 +99,7 @@ class Settings(BaseSettings):
 
     environment: Literal["development", "production"] = Field(
         default_factory=_default_environment,
-        description="development or production; production refuses weak or missing secrets. A deployed function that"
-        " is not told runs as production",
+        description="development or production, which refuses weak secrets, and is what a deployed function defaults to",
     )
     secrets_id: str | None = Field(
         default=None,
