@@ -99,7 +99,7 @@ class Settings(BaseSettings):
 
     environment: Literal["development", "production"] = Field(
         default_factory=_default_environment,
-        description="development or production, which refuses weak secrets, and is what a deployed function defaults to",
+        description="development or production, which refuses weak secrets and is a deployed function's default",
     )
     secrets_id: str | None = Field(
         default=None,
