@@ -11,13 +11,10 @@ from typing import Any, Final
 
 from tests.doubles.runtime_api import RuntimeApi
 from tests.platforms.aws.build import interpreter
+from tests.platforms.processes import Ended
 
 RUNTIME: Final = ("awslambdaric", "runtime_client*.so", "simplejson", "snapshot_restore_py.py")
 """What Lambda's own Python has, of which ours needs nothing but the runtime client."""
-
-
-class Ended(Exception):
-    """The process ended before it answered. The message is what it wrote."""
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,9 @@ from tests.doubles.openai_server import OpenAIServer
 from tests.fixtures.web import INTERNAL_KEY, PASSWORD, question
 from tests.platforms.aws.build import NPM, OSLS, Tree
 from tests.platforms.aws.conftest import REGION, SECRET
-from tests.platforms.aws.instance import Ended, task_environment
+from tests.platforms.aws.instance import task_environment
+from tests.platforms.processes import serving
 from tests.test_bundle import SERVERLESS
-
-STARTS_WITHIN = 90.0
-"""Seconds, on a machine that is busy with other tests."""
 
 BUFFERED = [name for name, function in SERVERLESS["functions"].items() if "url" not in function]
 
@@ -90,7 +88,7 @@ async def offline(
             start_new_session=True,  # it starts Pythons, which end with it
         )
     try:
-        await ready(process, http, log)
+        await serving(process, http, log)
         keys: dict[str, Any] = {"aws_access_key_id": "k", "aws_secret_access_key": "s", "region_name": REGION}
         client = boto3.client("lambda", endpoint_url=f"http://127.0.0.1:{functions}", **keys)
 
@@ -111,20 +109,6 @@ async def offline(
 async def module_double() -> AsyncGenerator[OpenAIServer]:
     async with OpenAIServer() as server:
         yield server
-
-
-async def ready(process: asyncio.subprocess.Process, port: int, log: Path) -> None:
-    async with asyncio.timeout(STARTS_WITHIN):
-        while process.returncode is None:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except ConnectionRefusedError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                await writer.wait_closed()
-                return
-    raise Ended(log.read_text())  # noqa: ASYNC240 - nothing runs any more
 
 
 async def test_a_user_signs_in_and_chats_over_the_http_api(offline: Offline) -> None:

@@ -18,10 +18,8 @@ from tests.doubles.openai_server import OpenAIServer
 from tests.doubles.upstream import Script
 from tests.fixtures.web import INTERNAL_KEY, Rows, question
 from tests.platforms.aws.build import Template
-from tests.platforms.aws.instance import Ended, task_environment
-
-STARTS_WITHIN = 60.0
-"""Seconds, on a machine that is busy with other tests."""
+from tests.platforms.aws.instance import task_environment
+from tests.platforms.processes import farewell, serving
 
 FAREWELL = 0.5
 """Seconds between Lambda's SIGTERM and its SIGKILL, where an extension is registered, as the adapter is:
@@ -37,14 +35,6 @@ class Streaming:
     process: asyncio.subprocess.Process
     client: httpx.AsyncClient
     log: Path
-
-    async def end(self) -> float:
-        """Tell it to end as Lambda does, and return the seconds that it took."""
-        loop = asyncio.get_running_loop()
-        told = loop.time()
-        self.process.send_signal(signal.SIGTERM)
-        await self.process.wait()
-        return loop.time() - told
 
     @asynccontextmanager
     async def ask(self, content: str) -> AsyncGenerator[AsyncGenerator[dict[str, Any]]]:
@@ -84,28 +74,13 @@ async def stream(
             start_new_session=True,  # what it may have started ends with it
         )
     try:
-        await ready(process, port, log)
+        await serving(process, port, log)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             yield Streaming(process, client, log)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-
-
-async def ready(process: asyncio.subprocess.Process, port: int, log: Path) -> None:
-    """Wait until the port is open, which is what the adapter asks for every ten milliseconds."""
-    async with asyncio.timeout(STARTS_WITHIN):
-        while process.returncode is None:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except ConnectionRefusedError:
-                await asyncio.sleep(0.01)
-            else:
-                writer.close()
-                await writer.wait_closed()
-                return
-    raise Ended(log.read_text())  # noqa: ASYNC240 - nothing runs any more
 
 
 async def test_each_piece_arrives_before_the_next_is_written(stream: Streaming, openai_double: OpenAIServer) -> None:
@@ -130,7 +105,7 @@ async def test_a_shutdown_keeps_what_had_arrived(stream: Streaming, openai_doubl
             seen += frame["content"]
             if seen == "Parley is":
                 break
-        assert await stream.end() < FAREWELL
+        assert await farewell(stream.process) < FAREWELL
     kept = await rows("SELECT status FROM messages WHERE parts #>> '{0,text}' = 'Parley is'")
     assert [row["status"] for row in kept] == ["interrupted"]
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -58,14 +57,6 @@ class Running:
     process: asyncio.subprocess.Process
     client: httpx.AsyncClient
     messages: Messages
-
-    async def end(self) -> float:
-        """Tell it to end as the platform does, and return the seconds that it took."""
-        loop = asyncio.get_running_loop()
-        told = loop.time()
-        self.process.send_signal(signal.SIGTERM)
-        await self.process.wait()
-        return loop.time() - told
 
     async def told(self, kind: str, context: Mapping[str, Any]) -> Mapping[str, Any]:
         """Wait until the function has told the platform this about this request, and return it.

@@ -12,6 +12,7 @@ import pytest
 from tests.doubles.openai_server import OpenAIServer
 from tests.doubles.upstream import Script
 from tests.fixtures.web import INTERNAL_KEY, PASSWORD, Rows, question
+from tests.platforms.processes import farewell
 from tests.platforms.vercel.build import Output
 from tests.platforms.vercel.conftest import Start
 from tests.platforms.vercel.process import Running
@@ -122,7 +123,7 @@ async def test_a_stream_that_is_told_to_end_ends_in_time_and_keeps_what_arrived(
     content = f"Count, {uuid4()}"
     frames = ask(stream, content)
     assert (await anext(frames))["content"] == PIECES[0]
-    seconds = await stream.end()
+    seconds = await farewell(stream.process)
     assert seconds < GRACE
     with pytest.raises(httpx.RemoteProtocolError):
         await anext(frames)
@@ -137,7 +138,7 @@ async def test_a_whole_turn_that_is_told_to_end_ends_in_time_and_says_so(
     content = f"Count, {uuid4()}"
     asking = asyncio.create_task(chat.client.post("/api/v1/chat", json=question(content)))
     await openai_double.next_call()
-    seconds = await chat.end()
+    seconds = await farewell(chat.process)
     assert seconds < GRACE
     answered = await asking
     assert (answered.status_code, answered.json()["code"]) == (503, "interrupted")
@@ -158,7 +159,7 @@ async def answer_to(rows: Rows, content: str) -> list[dict[str, Any]]:
 )
 async def test_an_idle_function_that_is_told_to_end_ends_in_time(start: Start, path: str) -> None:
     function = await start(path)
-    assert await function.end() < GRACE
+    assert await farewell(function.process) < GRACE
 
 
 async def test_the_platform_is_told_when_a_request_begins_and_ends(start: Start) -> None:
