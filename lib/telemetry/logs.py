@@ -126,12 +126,18 @@ def _without_words(error: BaseException, told: set[int]) -> Iterator[str]:
             yield from _without_words(part, told)
 
 
+def _tells_no_raw_path(record: logging.LogRecord) -> bool:
+    """Tell whether a record is to be written: uvicorn notes each WebSocket's path and query, at INFO."""
+    return record.levelno >= logging.WARNING or "/uvicorn/protocols/" not in record.pathname
+
+
 class _Lines(logging.Handler):
     """Writes to standard error; or through the handler of Vercel, which shows all of standard error as an error."""
 
     def __init__(self, vercel: logging.Handler | None) -> None:
         super().__init__()
         self._vercel = vercel
+        self.addFilter(_tells_no_raw_path)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

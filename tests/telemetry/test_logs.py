@@ -153,6 +153,17 @@ def test_on_vercel_a_line_keeps_its_level_and_comes_once() -> None:
     assert "ValueError" in told[1][1]["exception"]
 
 
+async def test_a_websockets_query_is_in_no_line(tmp_path: Path) -> None:
+    asks = "GET /api/v1/chat/stream?access_token=a-secret HTTP/1.1", "Host: x", "Connection: Upgrade"
+    with_key = "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    async with served(tmp_path) as parley:
+        reader, writer = await asyncio.open_connection(*parley.url.removeprefix("http://").split(":"))
+        writer.write("\r\n".join([*asks, *with_key, "", ""]).encode())
+        assert b" 403 " in await reader.readline()
+        writer.close()
+    assert "a-secret" not in parley.stdout + parley.stderr
+
+
 async def test_under_uvicorn_all_that_is_logged_is_ours_and_the_access_log_is_off(tmp_path: Path) -> None:
     async with served(tmp_path) as parley:
         reader, writer = await asyncio.open_connection(*parley.url.removeprefix("http://").split(":"))
