@@ -118,7 +118,7 @@ class Database:
                 self._breaker.succeeded()
                 raise
             self._breaker.failed()
-            _log.warning("database unavailable: %s %s", type(error).__name__, _sqlstate(error))
+            _log.warning("database unavailable: %s", _reason(error))
             raise DatabaseUnavailable from error
         else:
             self._breaker.succeeded()
@@ -191,21 +191,32 @@ async def _connected(engine: Engine) -> AsyncGenerator[Connection]:
 
 
 def _is_outage(error: Exception) -> bool:
-    """Tell a server that is away, or takes no writes during a failover, from a statement that it refused."""
+    """Tell a server that is away, or is not fit to serve us, from a statement that it refused."""
     if not isinstance(error, DBAPIError):
         return isinstance(error, PoolTimeout | DisconnectionError)
-    if isinstance(error.orig, psycopg.errors.ReadOnlySqlTransaction):
+    if isinstance(error.orig, _UNFIT):
         return True
     lost = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
     return lost and not isinstance(error.orig, _CONFLICTS)
 
 
+_UNFIT: Final = (
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+)
+"""No writes, as during a failover; no rights for this role; no tables yet, or older ones than the code's."""
+
 _CONFLICTS: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
 """What two statements do to each other on a healthy server; psycopg files them with lost connections."""
 
 
-def _sqlstate(error: Exception) -> str:
-    return getattr(getattr(error, "orig", None), "sqlstate", None) or "(no word from the server)"
+def _reason(error: Exception) -> str:
+    """Name the fault without the server's words, which may quote a row, and the driver's, which tell the host."""
+    fault: object = getattr(error, "orig", None) or error
+    state: str | None = getattr(fault, "sqlstate", None)
+    return f"{type(fault).__name__} {state or '(no word from the server)'}"
 
 
 def _driver(connection: sqlalchemy.Connection) -> psycopg.AsyncConnection:

@@ -1,10 +1,12 @@
 """The engine: URLs, and what counts as an outage."""
 
 import asyncio
+import re
 
+import psycopg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from lib.breaker import THRESHOLD, Breaker
 from lib.db.session import POOL_SIZE, Database, engine_url
@@ -44,7 +46,7 @@ async def test_a_statement_that_is_refused_is_no_outage(database_url: str) -> No
     database = Database(database_url, breaker=breaker)
     with pytest.raises(ProgrammingError):
         async with database.one_statement() as connection:
-            await connection.execute(text("SELECT * FROM nothing"))
+            await connection.execute(text("SELECT FROM FROM"))
     assert not breaker.is_open
     await database.close()
 
@@ -54,6 +56,22 @@ async def test_a_server_that_takes_no_writes_during_a_failover_is_an_outage(data
     with pytest.raises(DatabaseUnavailable):
         async with database.one_statement() as connection:
             await connection.execute(text("CREATE TABLE never (id int)"))
+    await database.close()
+
+
+@pytest.mark.parametrize("statement", ["SELECT * FROM nothing", "SELECT nothing FROM teams", "SELECT * FROM secrets"])
+async def test_a_database_that_is_not_ours_to_use_is_an_outage(
+    statement: str, empty_database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with psycopg.connect(empty_database_url, autocommit=True) as owner:
+        owner.execute("CREATE TABLE teams (id int); CREATE TABLE secrets (id int)")
+        owner.execute("DO $$ BEGIN CREATE ROLE nobody_special; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+        owner.execute("GRANT SELECT ON teams TO nobody_special")
+    database = Database(f"{empty_database_url}&options=-crole%3Dnobody_special")
+    with pytest.raises(DatabaseUnavailable):
+        async with database.one_statement() as connection:
+            await connection.execute(text(statement))
+    assert re.search(r"database unavailable: \w+ 42(P01|703|501)$", caplog.text, re.MULTILINE)
     await database.close()
 
 
@@ -69,9 +87,9 @@ async def test_what_statements_do_to_each_other_is_no_outage(database_url: str) 
 
 async def test_an_error_does_not_repeat_what_was_sent(database_url: str) -> None:
     database = Database(database_url)
-    with pytest.raises(ProgrammingError) as error:
+    with pytest.raises(DataError) as error:
         async with database.one_statement() as connection:
-            await connection.execute(text("SELECT :said FROM nothing"), {"said": "a secret"})
+            await connection.execute(text("SELECT CAST(:said AS text), 1 / 0"), {"said": "a secret"})
     assert "a secret" not in str(error.value)
     await database.close()
 
