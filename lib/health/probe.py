@@ -16,7 +16,8 @@ LIMIT: Final = 2.0
 INFERENCE_LIMIT: Final = 3.0
 """Seconds that the one of the models' providers may take, who are far away."""
 FRESH: Final = 5.0
-"""Seconds that a reading is given to whoever asks next. Anybody may ask, and no stranger can have us ask more often."""
+"""Seconds that an instance gives a reading to whoever asks it next. Another instance asks for itself, and a platform
+starts as many as it has requests, so what anybody may ask must cost nothing."""
 BROKEN: Final = "The check itself failed."
 
 _log = logging.getLogger("parley.health")
@@ -78,7 +79,10 @@ async def timed(ask: Callable[[], Awaitable[Reading | None]], *, slow: float) ->
 class Probe:
     """Asks once for all who want to know at the same time, and for those who come shortly after.
 
-    It never cancels what it asks: that gives up by itself, and until it has, nothing more is asked.
+    It never cancels what it asks: that gives up by itself, and until it has, nothing more is asked. Only one that began
+    longer ago than a reading holds is left to itself: on a platform that freezes an instance between two requests it
+    was frozen too, and what it finds when it wakes is that its time is over. For the same reason a reading that took
+    longer than its limit tells those who wait for it, and is not kept.
     """
 
     def __init__(
@@ -101,19 +105,43 @@ class Probe:
         self._limit = limit
         self._fresh = fresh
         self._clock = clock
-        self._asking: asyncio.Task[Reading] | None = None
-        self._stale_at = 0.0
+        self._latest: _Look | None = None
+        self._under_way: set[asyncio.Task[tuple[Reading, float]]] = set()
 
     async def read(self) -> Reading:
         """Return how it is, as known for `fresh` seconds, found out in `limit` seconds at most."""
-        if self._asking is None or (self._asking.done() and self._clock() >= self._stale_at):
-            self._asking = asyncio.create_task(self._ask())
-        await asyncio.wait({self._asking}, timeout=self._limit)
-        if self._asking.done():
-            return self._asking.result()
+        look = self._latest
+        if look is None or self._is_over(look):
+            look = self._latest = self._begun()
+        await asyncio.wait({look.task}, timeout=self._limit)
+        if look.task.done():
+            reading, _ = look.task.result()
+            return reading
         return Reading("down", round(self._limit * 1000, 1), f"There was no answer within {self._limit:g} s.")
 
-    async def _ask(self) -> Reading:
+    def _is_over(self, look: "_Look") -> bool:
+        if look.task.done():
+            _, stale_at = look.task.result()
+            return self._clock() >= stale_at
+        return self._clock() - look.began > self._limit + self._fresh
+
+    def _begun(self) -> "_Look":
+        began = self._clock()
+        task = asyncio.create_task(self._ask(began))
+        self._under_way.add(task)  # the loop itself would let go of one that nobody waits for
+        task.add_done_callback(self._under_way.discard)
+        return _Look(task, began)
+
+    async def _ask(self, began: float) -> tuple[Reading, float]:
+        """Return the reading, and when it is stale."""
         reading = await self._read()
-        self._stale_at = self._clock() + self._fresh
-        return reading
+        now = self._clock()
+        return reading, now + self._fresh if now - began <= self._limit else now
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A question under way or answered, and when it was put."""
+
+    task: asyncio.Task[tuple[Reading, float]]
+    began: float

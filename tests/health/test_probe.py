@@ -1,6 +1,8 @@
 """A probe: bounded in time, shared by all who ask at once, and kept for a moment."""
 
 import asyncio
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -54,6 +56,44 @@ async def test_whoever_waits_is_told_at_the_limit_and_nothing_more_is_asked_unti
     while (await probe.read()).status != "ok":
         pass
     assert thing.asked == 1
+
+
+async def test_a_reading_that_took_longer_than_its_limit_is_not_kept() -> None:
+    thing, now = Thing(), [100.0]
+    probe = Probe(thing.read, limit=2, fresh=5, clock=lambda: now[0])
+    asking = asyncio.create_task(probe.read())
+    await thing.was_asked.wait()
+    now[0] = 102.1
+    thing.answers.set()
+    assert (await asking).latency_ms == 1
+    assert (await probe.read()).latency_ms == 2
+    assert (await probe.read()).latency_ms == 2
+
+
+def test_after_a_freeze_it_is_asked_anew_and_what_was_asked_before_it_is_left_to_itself() -> None:
+    asked: list[Reading] = []
+
+    async def read() -> Reading:
+        asked.append(Reading("ok", float(len(asked) + 1)))
+        if len(asked) > 1:
+            return asked[-1]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await asyncio.Event().wait()
+        return Reading("down", detail="What was asked before the freeze.")
+
+    probe = Probe(read, limit=0.01, fresh=0.02)
+    with asyncio.Runner() as runner:  # which stops its loop between two runs, as a function on Lambda does
+        assert runner.run(probe.read()).status == "down"
+        time.sleep(0.05)
+        assert runner.run(probe.read()).latency_ms == 2
+        assert runner.run(_leave_time()) is None
+        assert runner.run(probe.read()).status == "ok"
+
+
+async def _leave_time() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def test_one_who_leaves_takes_the_answer_from_nobody() -> None:
