@@ -21,7 +21,20 @@ MARGIN: Final = 0.25
 The database's has none: it gives up later than anybody should wait, since hanging up is what may open the breaker.
 """
 
-Checks = Mapping[Dependency, Probe]
+Probes = Mapping[Dependency, Probe]
+
+
+@dataclass(frozen=True)
+class Checks:
+    """The probes of one instance; those of the database and of inference are the same in both.
+
+    Attributes:
+        public: what anybody may have asked, in every instance there is: it costs nothing and writes nothing.
+        thorough: what an operator asks, which tries all that a turn needs, and may cost a little.
+    """
+
+    public: Probes
+    thorough: Probes
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,12 @@ class Parts:
 
         return await read_storage(self.storage)
 
+    async def read_reach(self) -> Reading:
+        """See `lib.health.storage`."""
+        from lib.health.storage import read_reach
+
+        return await read_reach(self.storage)
+
     async def read_inference(self) -> Reading:
         """See `lib.health.inference`."""
         from lib.health.inference import read_inference
@@ -58,21 +77,38 @@ class Parts:
 
         return await read_retrieval(Retriever.from_settings(self.settings))
 
+    async def read_vector_store(self) -> Reading:
+        """See `lib.health.retrieval`."""
+        from lib.health.retrieval import read_vector_store
+        from lib.rag.retrieve import Retriever
+
+        return await read_vector_store(Retriever.from_settings(self.settings))
+
 
 def checks_of(parts: Parts) -> Checks:
     """Return a probe of each."""
-    return {
+    shared: Probes = {
         "database": Probe(parts.read_database, limit=LIMIT),
-        "storage": Probe(parts.read_storage, limit=LIMIT + MARGIN),
         "inference": Probe(parts.read_inference, limit=INFERENCE_LIMIT + MARGIN),
-        "retrieval": Probe(parts.read_retrieval, limit=LIMIT + MARGIN),
     }
+    return Checks(
+        public={
+            **shared,
+            "storage": Probe(parts.read_reach, limit=LIMIT + MARGIN),
+            "retrieval": Probe(parts.read_vector_store, limit=LIMIT + MARGIN),
+        },
+        thorough={
+            **shared,
+            "storage": Probe(parts.read_storage, limit=LIMIT + MARGIN),
+            "retrieval": Probe(parts.read_retrieval, limit=LIMIT + MARGIN),
+        },
+    )
 
 
-async def read_all(checks: Checks) -> dict[Dependency, Reading]:
+async def read_all(probes: Probes) -> dict[Dependency, Reading]:
     """Return how each is; all are asked at once."""
-    readings = await asyncio.gather(*(probe.read() for probe in checks.values()))
-    return dict(zip(checks, readings, strict=True))
+    readings = await asyncio.gather(*(probe.read() for probe in probes.values()))
+    return dict(zip(probes, readings, strict=True))
 
 
 def overall(readings: Mapping[Dependency, Reading]) -> Status:

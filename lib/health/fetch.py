@@ -1,6 +1,8 @@
-"""One GET to a service whose health is in question."""
+"""One request to a service whose health is in question, by a health route or by the doctor."""
 
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
@@ -9,35 +11,67 @@ from lib.health.probe import Unwell
 from lib.http import send
 
 MOST: Final = 256 * 1024
-"""Bytes read of an answer: no list of models, and no description of a collection, is longer."""
+"""Bytes read of an answer unless more are asked for."""
 
 
-async def fetch(url: str, headers: Mapping[str, str], *, seconds: float) -> tuple[int, bytes]:
-    """Return the status and the body of an answer, the body cut at `MOST`.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, a body as far as it was read, and the milliseconds that took."""
+
+    status: int
+    body: bytes
+    took_ms: float
+
+
+async def fetch(
+    url: str,
+    variables: str,
+    headers: Mapping[str, str],
+    *,
+    seconds: float,
+    most: int = MOST,
+    method: str = "GET",
+    data: bytes | None = None,
+) -> Answer:
+    """Return the answer to a request.
+
+    Args:
+        url: where to.
+        variables: those that say where to, for the sentence.
+        headers: what to send along.
+        seconds: how long it may take.
+        most: bytes of the body after which no more of it is read.
+        method: of HTTP.
+        data: the body.
 
     Raises:
-        Unwell: it cannot be reached, or is too slow.
+        Unwell: it cannot be reached, is too slow, or refuses our key.
     """
-    sent = {"Accept-Encoding": "identity", **headers}
+    began = time.perf_counter()
+    sent, limit = {"Accept-Encoding": "identity", **headers}, aiohttp.ClientTimeout(total=seconds)
     try:
-        async with await send("GET", url, headers=sent, timeout=aiohttp.ClientTimeout(total=seconds)) as response:
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) >= MOST:
-                    response.close()
-                    break
-            return response.status, bytes(body)
+        async with await send(method, url, data=data, headers=sent, timeout=limit) as response:
+            body = await _body(response, most)
     except TimeoutError:
-        raise Unwell(f"There was no answer within {seconds:g} s.") from None
+        raise Unwell(f"There is no answer within {seconds:g} s: see {variables}, and any firewall.") from None
     except aiohttp.ClientConnectorDNSError:
-        raise Unwell("Its name is not known.") from None
+        raise Unwell(f"Its host is not known: correct {variables}.") from None
+    except aiohttp.ClientConnectorCertificateError:
+        raise Unwell(f"Its certificate is not valid for its host: correct {variables}.") from None
+    except aiohttp.ClientConnectorError:
+        raise Unwell(f"Nothing answers at its host and port: correct {variables}, or start it.") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise Unwell(f"It cannot be reached: {type(error).__name__}.") from None
+        raise Unwell(f"It cannot be used ({type(error).__name__}): correct {variables}.") from None
+    if response.status in {401, 403}:
+        raise Unwell(f"It refuses the key with {response.status}: give a valid one in {variables}.")
+    return Answer(response.status, body, round((time.perf_counter() - began) * 1000, 1))
 
 
-def faulted(status: int, *, variables: str) -> str:
-    """Say what a status other than 200 means; `variables` are those to look at."""
-    if status in {401, 403}:
-        return f"It refuses our key with {status}: see {variables}."
-    return f"It answered with {status}: see {variables}." if status < 500 else f"It fails with {status}."
+async def _body(response: aiohttp.ClientResponse, most: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) >= most:
+            response.close()
+            break
+    return bytes(body)

@@ -3,19 +3,13 @@
 import asyncio
 from typing import Final
 
-import msgspec
-
-from lib.health.fetch import faulted, fetch
-from lib.health.probe import INFERENCE_LIMIT, Reading, Unwell, not_configured, timed
+from lib.health.listing import Unsure, ask_for_models
+from lib.health.probe import INFERENCE_LIMIT, Reading, not_configured, timed
 from lib.providers.models import ModelList
 
 SLOW: Final = 1.5
-BUSY: Final = 429
-
-
-class _Models(msgspec.Struct):
-    data: list[msgspec.Raw] | None = None
-    models: list[msgspec.Raw] | None = None
+BEGINNING: Final = 64 * 1024
+"""Bytes read of a list. Most are shorter, and one that is read to its end leaves its connection for the next look."""
 
 
 async def read_inference(lists: tuple[ModelList, ...]) -> Reading:
@@ -34,20 +28,8 @@ async def read_inference(lists: tuple[ModelList, ...]) -> Reading:
 
 
 async def _ask(wanted: ModelList) -> Reading | None:
-    status, body = await fetch(wanted.url, wanted.headers, seconds=INFERENCE_LIMIT)
-    if status == BUSY:
-        return Reading("degraded", detail="It takes no more requests for now.")
-    if status != 200:
-        # Gemini refuses a key that is wrong with 400.
-        raise Unwell(faulted(status, variables=wanted.variables))
-    if not _lists_models(body):
-        raise Unwell(f"What answers there is no model's provider: see {wanted.variables}.")
-    return None
-
-
-def _lists_models(body: bytes) -> bool:
     try:
-        listed = msgspec.json.decode(body, type=_Models)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return listed.data is not None or listed.models is not None
+        await ask_for_models(wanted, seconds=INFERENCE_LIMIT, most=BEGINNING)
+    except Unsure as unsure:
+        return Reading("degraded", detail=str(unsure))
+    return None

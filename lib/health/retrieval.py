@@ -3,57 +3,42 @@
 import asyncio
 from typing import Final
 
-import msgspec
-
-from lib.health.fetch import faulted, fetch
+from lib.health.collection import read_collection
 from lib.health.probe import LIMIT, Reading, Unwell, not_configured, timed
 from lib.rag.retrieve import Retriever
-from lib.rag.schema import DENSE
 from lib.rag.wire import ServiceFailed
 
 SLOW: Final = 1.0
 QUERY: Final = "health"
 """What is embedded: one token."""
+_NOTHING: Final = "QDRANT_URL or the embeddings are not set, so answers come without passages."
 
 
-class _Vectors(msgspec.Struct):
-    size: int
-
-
-class _Params(msgspec.Struct):
-    vectors: dict[str, _Vectors]
-
-
-class _Config(msgspec.Struct):
-    params: _Params
-
-
-class _Collection(msgspec.Struct):
-    status: str
-    config: _Config
-
-
-class _Reply(msgspec.Struct):
-    result: _Collection
+async def read_vector_store(retriever: Retriever | None) -> Reading:
+    """Ask for the collection alone, which costs nothing."""
+    return await _store(retriever, {}) if retriever else not_configured(_NOTHING)
 
 
 async def read_retrieval(retriever: Retriever | None) -> Reading:
-    """Ask for the collection and for an embedding, at once; without both, nothing is found."""
+    """Ask for the collection and for an embedding, which is paid for, at once; without both, nothing is found."""
     if retriever is None:
-        return not_configured("QDRANT_URL or the embeddings are not set, so answers come without passages.")
+        return not_configured(_NOTHING)
     found: dict[str, int] = {}
-
-    async def ask_store() -> Reading | None:
-        collection = await _collection(retriever)
-        found["stored"] = collection.config.params.vectors[DENSE].size
-        # Qdrant's own colours: green, yellow while it optimises, grey when it waits to, red when it failed to.
-        return Reading("degraded", detail="Qdrant calls the collection red.") if collection.status == "red" else None
 
     async def ask_embeddings() -> None:
         found["embedded"] = len(await _embed(retriever))
 
-    store, embeddings = await asyncio.gather(timed(ask_store, slow=SLOW), timed(ask_embeddings, slow=SLOW))
+    store, embeddings = await asyncio.gather(_store(retriever, found), timed(ask_embeddings, slow=SLOW))
     return _joined({"vector_store": store, "embeddings": embeddings}, found)
+
+
+async def _store(retriever: Retriever, found: dict[str, int]) -> Reading:
+    async def ask() -> Reading | None:
+        collection, _ = await read_collection(retriever, seconds=LIMIT)
+        found["stored"] = collection.size
+        return Reading("degraded", detail="Qdrant calls the collection red.") if collection.status == "red" else None
+
+    return await timed(ask, slow=SLOW)
 
 
 def _joined(parts: dict[str, Reading], found: dict[str, int]) -> Reading:
@@ -66,22 +51,6 @@ def _joined(parts: dict[str, Reading], found: dict[str, int]) -> Reading:
     statuses = {reading.status for reading in readings}
     status = "down" if "down" in statuses else "degraded" if "degraded" in statuses else "ok"
     return Reading(status, slowest, told, parts=parts)
-
-
-async def _collection(retriever: Retriever) -> _Collection:
-    headers = {"api-key": retriever.api_key} if retriever.api_key else {}
-    status, body = await fetch(retriever.query_url.removesuffix("/points/query"), headers, seconds=LIMIT)
-    if status == 404:
-        raise Unwell("There is no such collection: see QDRANT_COLLECTION, and ingest documents.")
-    if status != 200:
-        raise Unwell(faulted(status, variables="QDRANT_URL and QDRANT_API_KEY"))
-    try:
-        collection = msgspec.json.decode(body, type=_Reply).result
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Unwell("What answers there is no Qdrant with a collection of ours: see QDRANT_URL.") from None
-    if DENSE not in collection.config.params.vectors:
-        raise Unwell("The collection is none of ours: see QDRANT_COLLECTION.")
-    return collection
 
 
 async def _embed(retriever: Retriever) -> list[float]:

@@ -1,7 +1,7 @@
 """How object storage is."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from lib.errors import StorageUnavailable
@@ -10,12 +10,26 @@ from lib.health.probe import LIMIT, Reading, Unwell, not_configured, timed
 from lib.ids import new_id
 
 SLOW: Final = 1.0
-PREFIX: Final = "health"
-"""Where the object is written; what a probe could not delete lies there."""
+KEY: Final = f"health/{new_id()}"
+"""The object of this process, one for all of its looks: what one could not delete, the next one does."""
+CONTENT: Final = b"Parley writes this to see whether it can."
+_HIDDEN: Final = "refuses our key: AccessDenied"
+"""What S3 says of an object that is not there to a key that may not list the bucket."""
+
+StorageOf = Callable[[], Storage | None]
 
 
-async def read_storage(storage_of: Callable[[], Storage | None]) -> Reading:
+async def read_storage(storage_of: StorageOf) -> Reading:
     """Write a tiny object, read it back and delete it."""
+    return await _read(storage_of, _use)
+
+
+async def read_reach(storage_of: StorageOf) -> Reading:
+    """Read an object that need not be there: that shows that the storage answers, and knows our key."""
+    return await _read(storage_of, _look)
+
+
+async def _read(storage_of: StorageOf, attempt: Callable[[Storage], Awaitable[None]]) -> Reading:
     try:
         storage = storage_of()  # which loads a client the first time, and that is no latency of the storage's
     except StorageUnavailable as error:
@@ -26,7 +40,7 @@ async def read_storage(storage_of: Callable[[], Storage | None]) -> Reading:
     async def ask() -> None:
         try:
             async with asyncio.timeout(LIMIT):
-                await _try(storage)
+                await attempt(storage)
         except TimeoutError:
             raise Unwell(f"There was no answer within {LIMIT:g} s.") from None
         except StorageUnavailable as error:
@@ -39,9 +53,16 @@ def _said(error: StorageUnavailable) -> str:
     return f"The storage {error.reason}."
 
 
-async def _try(storage: Storage) -> None:
-    key, content = f"{PREFIX}/{new_id()}", b"Parley writes this to see whether it can."
-    await storage.put(key, content)
-    if await storage.get(key) != content:
+async def _use(storage: Storage) -> None:
+    await storage.put(KEY, CONTENT)
+    if await storage.get(KEY) != CONTENT:
         raise Unwell("What was written is not what is read back.")
-    await storage.delete(key)
+    await storage.delete(KEY)
+
+
+async def _look(storage: Storage) -> None:
+    try:
+        await storage.get(KEY)
+    except StorageUnavailable as error:
+        if error.reason != _HIDDEN:
+            raise

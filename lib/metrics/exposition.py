@@ -16,7 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from lib.db.scope import Scope
+from lib.db.scope import DEPLOYMENT, Scope
 from lib.db.session import Database
 from lib.errors import DatabaseUnavailable, ReportTooLong
 from lib.health.about import about
@@ -25,9 +25,6 @@ from lib.health.probe import Dependency, Reading
 from lib.store.turn_counts import EDGES, TurnCounts, TurnGroup, today
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
-MOST_MODELS: Final = 20
-"""Models that have series of their own, those with most turns; all others are `other`."""
-
 _log = logging.getLogger("parley.health")
 
 
@@ -36,15 +33,19 @@ async def exposition(database: Database, checks: Checks, scope: Scope) -> bytes:
 
     Raises:
         Forbidden: whoever asks is no administrator any more.
+        DatabaseUnavailable: whether they still are cannot be asked; `ReportTooLong` likewise.
     """
-    readings = await read_all(checks)
+    readings = await read_all(checks.thorough)
     counts = None
-    if readings["database"].status != "down":
-        try:
-            async with database.one_report() as connection:
-                counts = await today(connection, scope)
-        except (DatabaseUnavailable, ReportTooLong) as error:
-            _log.warning("metrics without turns: %s", error.code)
+    try:
+        if readings["database"].status == "down":
+            raise DatabaseUnavailable
+        async with database.one_report() as connection:
+            counts = await today(connection, scope)
+    except (DatabaseUnavailable, ReportTooLong) as error:
+        if scope != DEPLOYMENT:
+            raise
+        _log.warning("metrics without turns: %s", error.code)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Told(readings, counts))
     return generate_latest(registry)
@@ -108,15 +109,13 @@ def _instance() -> Iterator[Metric]:
 
 
 def _turns(groups: Sequence[TurnGroup]) -> Iterator[Metric]:
-    name_of = _Names(groups)
     turns, tokens, errors = Counter[tuple[str, str]](), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for group in groups:
-        model = name_of(group)
-        turns[model, group.outcome] += group.turns
-        tokens[model, "input"] += group.input_tokens
-        tokens[model, "output"] += group.output_tokens
+        turns[group.model, group.outcome] += group.turns
+        tokens[group.model, "input"] += group.input_tokens
+        tokens[group.model, "output"] += group.output_tokens
         if group.error_code:
-            errors[model, group.error_code] += group.turns
+            errors[group.model, group.error_code] += group.turns
     since = "since midnight in UTC"
     yield _counter("parley_turns", f"Turns {since}.", "outcome", turns)
     yield _counter("parley_tokens", f"Tokens of turns {since}, as their providers counted them.", "direction", tokens)
@@ -124,31 +123,17 @@ def _turns(groups: Sequence[TurnGroup]) -> Iterator[Metric]:
     yield _histogram(
         "parley_first_token_seconds",
         f"From the start of a turn to its first token, {since}.",
-        [(name_of(group), group.first_tokens_within, group.first_tokens, group.first_token_ms) for group in groups],
+        [(group.model, group.first_tokens_within, group.first_tokens, group.first_token_ms) for group in groups],
     )
     yield _histogram(
         "parley_turn_seconds",
         f"Turns that were completed {since}.",
         [
-            (name_of(group), group.turns_within, group.turns, group.total_ms)
+            (group.model, group.turns_within, group.turns, group.total_ms)
             for group in groups
             if group.outcome == "complete"
         ],
     )
-
-
-class _Names:
-    """The label of each model: a bounded number of them."""
-
-    def __init__(self, groups: Sequence[TurnGroup]) -> None:
-        turns = Counter[str]()
-        for group in groups:
-            turns[group.model or "none"] += group.turns
-        self._known = {model for model, _ in turns.most_common(MOST_MODELS)}
-
-    def __call__(self, group: TurnGroup) -> str:
-        model = group.model or "none"
-        return model if model in self._known else "other"
 
 
 def _counter(name: str, says: str, label: str, values: Mapping[tuple[str, str], int]) -> Metric:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 from lib.settings import Settings
 
@@ -18,12 +19,15 @@ class ModelList:
         provider: as `PROVIDERS` names it.
         url: what to get.
         variables: what to look at when the provider refuses.
+        always: whether it surely has such a list, as the vendors' own servers do: where it is missing, the address is
+            wrong.
         headers: what to send, with the key.
     """
 
     provider: str
     url: str
     variables: str
+    always: bool = False
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
@@ -37,7 +41,8 @@ def model_lists(settings: Settings, *, gemini_url: str = GEMINI_URL) -> tuple[Mo
 def _model_list(settings: Settings, name: str, gemini_url: str) -> ModelList:
     if name == "gemini":
         key = settings.gemini_api_key.get_secret_value() if settings.gemini_api_key else ""
-        return ModelList(name, f"{gemini_url}/v1/models?pageSize=1", "GEMINI_API_KEY", {"x-goog-api-key": key})
+        url, headers = f"{gemini_url}/v1/models?pageSize=1", {"x-goog-api-key": key}
+        return ModelList(name, url, "GEMINI_API_KEY", always=True, headers=headers)
     if name == "vllm":
         return ModelList(name, _models(settings.vllm_endpoint or ""), "VLLM_ENDPOINT")
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
@@ -45,8 +50,14 @@ def _model_list(settings: Settings, name: str, gemini_url: str) -> ModelList:
         name,
         _models(settings.openai_base_url),
         "OPENAI_API_KEY and OPENAI_BASE_URL",
-        {"Authorization": f"Bearer {key}"},
+        always=_is_openais_own(settings.openai_base_url),
+        headers={"Authorization": f"Bearer {key}"},
     )
+
+
+def _is_openais_own(base_url: str) -> bool:
+    """Say so also of a region's host, such as eu.api.openai.com."""
+    return f".{urlsplit(base_url).hostname}".endswith(".api.openai.com")
 
 
 def _models(base_url: str) -> str:

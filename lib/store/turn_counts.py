@@ -11,17 +11,21 @@ from lib.errors import Forbidden
 
 EDGES: Final = (100, 250, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000)
 """Milliseconds: times are counted up to each of them, inclusive."""
+MOST_MODELS: Final = 20
+"""Models that are told apart: the first of the day. Those with most turns would change in the course of it, and what
+was counted under one name would be counted under another, so that both counters jump."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnGroup:
     """Turns of today that are alike.
 
+    `model` is `none` where no model was asked, and `other` for all after the first `MOST_MODELS` of the day.
     `first_tokens_within` and `turns_within` count, for each of `EDGES`, those that took no longer to their first token
     and to their end. `first_tokens` counts the turns that had a first token at all. Times are sums in milliseconds.
     """
 
-    model: str | None
+    model: str
     outcome: str
     error_code: str | None
     turns: int
@@ -63,17 +67,22 @@ def _within(column: str) -> str:
 # group by, leaves few groups, and Postgres knows that they are few.
 _TODAY = text(f"""
     WITH {SCOPE}, turn AS (
-        SELECT model, outcome, error_code, count(*) AS turns, count(first_token_ms) AS first_tokens,
+        SELECT coalesce(model, 'none') AS asked, min(created_at) AS first_at, outcome, error_code,
+            count(*) AS turns, count(first_token_ms) AS first_tokens,
             coalesce(sum(first_token_ms), 0) AS first_token_ms, coalesce(sum(total_ms), 0) AS total_ms,
             coalesce(sum(input_tokens), 0) AS input_tokens, coalesce(sum(output_tokens), 0) AS output_tokens,
             ARRAY[{_within("first_token_ms")}] AS first_tokens_within, ARRAY[{_within("total_ms")}] AS turns_within
         FROM interaction_logs
         WHERE {IN_SCOPE} AND total_ms IS NOT NULL
             AND created_at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
-        GROUP BY 1, 2, 3
+        GROUP BY asked, outcome, error_code
+    ), named AS (
+        SELECT asked AS model FROM turn GROUP BY asked ORDER BY min(first_at), asked LIMIT {MOST_MODELS}
     ), told AS (
         SELECT (SELECT count(*) FROM scope) AS teams,
             (SELECT count(*) FROM messages WHERE {IN_SCOPE} AND status = 'streaming') AS streaming
     )
-    SELECT told.*, turn.* FROM told LEFT JOIN turn ON true
+    SELECT told.*, coalesce(named.model, 'other') AS model, outcome, error_code, turns,
+        first_tokens, first_token_ms, total_ms, input_tokens, output_tokens, first_tokens_within, turns_within
+    FROM told LEFT JOIN turn ON true LEFT JOIN named ON named.model = turn.asked
 """)  # noqa: S608

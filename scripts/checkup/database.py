@@ -16,8 +16,8 @@ from lib.errors import DatabaseUnavailable
 from lib.ids import DEFAULT_TEAM_ID
 from lib.settings import Settings
 from lib.store import schema, server, teams
-from scripts.checkup.fetch import LOOPBACK
 from scripts.checkup.finding import CheckFailed, Finding
+from scripts.checkup.places import LOOPBACK
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 ASKED: Final = 5

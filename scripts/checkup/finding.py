@@ -5,10 +5,15 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from lib.health.probe import Unwell
+
 Status = Literal["ok", "warning", "failed"]
 
 LIMIT: Final = 20.0
 """Seconds that all checks of one thing may take together. What they ask gives up sooner, and says so better."""
+
+PATIENCE: Final = 10.0
+"""Seconds for one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ async def bounded(check: str, findings: Awaitable[Sequence[Finding]], limit: flo
     try:
         async with asyncio.timeout(limit):
             return await findings
-    except CheckFailed as error:
+    except (CheckFailed, Unwell) as error:
         return [Finding(check, "failed", str(error))]
     except TimeoutError:
         return [Finding(check, "failed", f"There was no answer within {limit:g} s: see whether it can be reached.")]

@@ -9,16 +9,18 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from lib.errors import ProviderError, ProviderRateLimited, ProviderRefused, ProviderTimeout
+from lib.health.fetch import fetch
+from lib.health.listing import NOTHING_LISTED, Unsure, ask_for_models, judge
 from lib.providers import get_providers
 from lib.providers.base import PromptMessage, Provider, Text
 from lib.providers.fallback import Fallback, Limits
 from lib.providers.models import GEMINI_URL, ModelList, model_lists
 from lib.settings import Settings
-from scripts.checkup.fetch import fetch
-from scripts.checkup.finding import CheckFailed, Finding, bounded
+from scripts.checkup.finding import PATIENCE, CheckFailed, Finding, bounded
 
 QUESTION: Final = PromptMessage("user", "Answer with the word yes.")
-UNLISTED: Final = {404, 405, 501}
+LONGEST: Final = 16 * 1024 * 1024
+"""Bytes of a list of models: it is read whole, to see whether ours is in it."""
 
 
 class _Model(msgspec.Struct):
@@ -26,7 +28,7 @@ class _Model(msgspec.Struct):
 
 
 class _Models(msgspec.Struct):
-    data: list[_Model]
+    data: list[_Model] | None = None
 
 
 async def check_providers(settings: Settings, *, complete: bool, gemini_url: str = GEMINI_URL) -> list[Finding]:
@@ -50,20 +52,16 @@ async def check_providers(settings: Settings, *, complete: bool, gemini_url: str
 
 
 async def _check(check: str, listed: ModelList, provider: Provider, *, complete: bool) -> list[Finding]:
-    found = await (_gemini if listed.provider == "gemini" else _compatible)(check, listed, provider.model)
+    try:
+        found = await (_gemini if listed.provider == "gemini" else _compatible)(check, listed, provider.model)
+    except Unsure as unsure:
+        found = Finding(check, "warning", str(unsure))
     return [found, await _answer(check, provider)] if complete and found.status != "failed" else [found]
 
 
 async def _compatible(check: str, listed: ModelList, model: str) -> Finding:
-    answer = await fetch(listed.url, listed.variables, listed.headers)
-    if answer.status in UNLISTED:
-        return Finding(check, "warning", f"It lists no models, so {model or 'its model'} is only sure with --complete.")
-    if answer.status != 200:
-        raise CheckFailed(f"It answers with {answer.status}: see {listed.variables}, and its status page.")
-    try:
-        names = [one.id for one in msgspec.json.decode(answer.body, type=_Models).data]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise CheckFailed(f"What answers is no OpenAI-compatible API: correct {listed.variables}.") from None
+    answer = await ask_for_models(listed, seconds=PATIENCE, most=LONGEST)
+    names = _names(answer.body)
     if model and model not in names:
         raise CheckFailed(f"It has no model {model!r}: name one that it has in CHAT_MODEL or PROVIDERS.")
     if not names:
@@ -71,15 +69,24 @@ async def _compatible(check: str, listed: ModelList, model: str) -> Finding:
     return Finding(check, "ok", f"has {model or names[0]}, {answer.took_ms:.0f} ms")
 
 
+def _names(body: bytes) -> list[str]:
+    """Return the names in a list as OpenAI has it, or in a bare one, as some others do."""
+    try:
+        listed = msgspec.json.decode(body, type=_Models | list[_Model])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Unsure(NOTHING_LISTED) from None
+    models = listed.data if isinstance(listed, _Models) else listed
+    if models is None:
+        raise Unsure(NOTHING_LISTED)
+    return [one.id for one in models]
+
+
 async def _gemini(check: str, listed: ModelList, model: str) -> Finding:
     url = f"{urlsplit(listed.url)._replace(query='').geturl()}/{quote(model, safe='')}"
-    answer = await fetch(url, listed.variables, listed.headers)
-    if answer.status == 400:
-        raise CheckFailed(f"It refuses the key: give a valid one in {listed.variables}.")
+    answer = await fetch(url, listed.variables, listed.headers, seconds=PATIENCE)
     if answer.status == 404:
         raise CheckFailed(f"It has no model {model!r}: name one that it has in CHAT_MODEL or PROVIDERS.")
-    if answer.status != 200:
-        raise CheckFailed(f"It answers with {answer.status}: see {listed.variables}, and its status page.")
+    judge(answer, listed)
     return Finding(check, "ok", f"has {model}, {answer.took_ms:.0f} ms")
 
 

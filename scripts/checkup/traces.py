@@ -2,10 +2,10 @@
 
 from opentelemetry.util.re import parse_env_headers
 
+from lib.health.fetch import fetch
 from lib.settings import Settings
 from lib.telemetry.collector import traces_url
-from scripts.checkup.fetch import fetch
-from scripts.checkup.finding import CheckFailed, Finding
+from scripts.checkup.finding import PATIENCE, CheckFailed, Finding
 
 VARIABLES = "OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS"
 
@@ -18,7 +18,7 @@ async def check_traces(settings: Settings) -> list[Finding]:
     sent = parse_env_headers(secret.get_secret_value() if secret else "", liberal=True)
     headers = {**sent, "Content-Type": "application/x-protobuf"}
     url = traces_url(settings.otel_exporter_otlp_endpoint)
-    answer = await fetch(url, VARIABLES, headers, method="POST", data=b"")
+    answer = await fetch(url, VARIABLES, headers, seconds=PATIENCE, method="POST", data=b"")
     if answer.status == 404:
         raise CheckFailed("It takes no traces there: OTEL_EXPORTER_OTLP_ENDPOINT is what comes before /v1/traces.")
     if answer.status >= 300:

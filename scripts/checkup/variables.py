@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from lib.settings import SECRET_LENGTH, Settings
-from scripts.checkup.fetch import is_loopback
 from scripts.checkup.finding import Finding
+from scripts.checkup.places import is_loopback
 
 VARIED: Final = 10
 """Different characters that a random secret of 32 has at least: fewer are not to be expected in a billion of them."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import pytest
 from google import genai
@@ -9,6 +10,7 @@ from openai import AsyncOpenAI
 
 from lib.health.fetch import fetch
 from lib.health.inference import read_inference
+from lib.health.listing import NOTHING_LISTED
 from lib.health.probe import Unwell
 from lib.http import http_session
 from lib.providers.models import ModelList, model_lists
@@ -57,14 +59,18 @@ async def test_all_that_answer_are_ok(models: ModelsServer) -> None:
 async def test_one_that_is_away_leaves_it_degraded(models: ModelsServer) -> None:
     reading = await read_inference(both(models, openai_url=f"{NOWHERE}/v1"))
     assert (reading.status, reading.parts["gemini"].status) == ("degraded", "ok")
-    assert reading.detail == "openai: It cannot be reached: ClientConnectorError."
+    assert reading.detail == (
+        "openai: Nothing answers at its host and port: correct OPENAI_API_KEY and OPENAI_BASE_URL, or start it."
+    )
 
 
 async def test_a_wrong_key_is_down_for_either_and_neither_it_nor_an_address_is_told(models: ModelsServer) -> None:
     reading = await read_inference(both(models, key="wrong-key"))
     assert reading.status == "down"
-    assert reading.parts["openai"].detail == "It refuses our key with 401: see OPENAI_API_KEY and OPENAI_BASE_URL."
-    assert reading.parts["gemini"].detail == "It answered with 400: see GEMINI_API_KEY."
+    assert reading.parts["openai"].detail == (
+        "It refuses the key with 401: give a valid one in OPENAI_API_KEY and OPENAI_BASE_URL."
+    )
+    assert reading.parts["gemini"].detail == "It refuses the key with 400: give a valid one in GEMINI_API_KEY."
     assert "wrong-key" not in repr(reading)
     assert models.url not in repr(reading)
 
@@ -72,11 +78,13 @@ async def test_a_wrong_key_is_down_for_either_and_neither_it_nor_an_address_is_t
 @pytest.mark.parametrize(
     ("status", "judged", "detail"),
     [
-        (403, "down", "It refuses our key with 403: see OPENAI_API_KEY and OPENAI_BASE_URL."),
-        (404, "down", "It answered with 404: see OPENAI_API_KEY and OPENAI_BASE_URL."),
-        (302, "down", "It answered with 302: see OPENAI_API_KEY and OPENAI_BASE_URL."),
-        (500, "down", "It fails with 500."),
-        (429, "degraded", "It takes no more requests for now."),
+        (403, "down", "It refuses the key with 403: give a valid one in OPENAI_API_KEY and OPENAI_BASE_URL."),
+        (404, "degraded", NOTHING_LISTED),
+        (405, "degraded", NOTHING_LISTED),
+        (501, "degraded", NOTHING_LISTED),
+        (302, "down", "It answers with 302: see OPENAI_API_KEY and OPENAI_BASE_URL, and its status page."),
+        (500, "down", "It answers with 500: see OPENAI_API_KEY and OPENAI_BASE_URL, and its status page."),
+        (429, "degraded", "It takes no more requests for now: see its quota and its billing."),
     ],
 )
 async def test_what_a_status_means(models: ModelsServer, status: int, judged: str, detail: str) -> None:
@@ -85,24 +93,67 @@ async def test_what_a_status_means(models: ModelsServer, status: int, judged: st
     assert (part.status, part.detail) == (judged, detail)
 
 
-@pytest.mark.parametrize("body", [b"<html>Welcome</html>", b"{}", b"[1]", b"\xff", b"[" * 100_000])
+async def test_where_a_vendor_surely_lists_its_models_a_missing_list_is_a_wrong_address(models: ModelsServer) -> None:
+    models.status = 404
+    openai, gemini = both(models)
+    reading = await read_inference((replace(openai, always=True), gemini))
+    assert {name: part.status for name, part in reading.parts.items()} == {"openai": "down", "gemini": "down"}
+    assert reading.parts["gemini"].detail == "It answers with 404: see GEMINI_API_KEY, and its status page."
+
+
+@pytest.mark.parametrize(
+    ("base_url", "always"),
+    [
+        ("https://api.openai.com/v1", True),
+        ("https://eu.api.openai.com/v1", True),
+        ("https://api.openai.com.example/v1", False),
+        ("https://notapi.openai.com/v1", False),
+        ("https://api.together.xyz/v1", False),
+    ],
+)
+def test_only_openai_itself_surely_lists_its_models(base_url: str, always: bool) -> None:
+    (listed,) = model_lists(make_settings(None, base_url, gemini_api_key=None))
+    assert listed.always is always
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'[{"id": "meta/llama"}]',
+        b' \n{"object": "list", "data": null}',
+        b'{"data": ['
+        + b",".join(b'{"id": "%05d", "description": "%s"}' % (n, b"x" * 2000) for n in range(1000))
+        + b"]}",
+    ],
+    ids=["a bare array", "an empty one", "two megabytes"],
+)
+async def test_a_list_of_any_shape_and_length_is_one(models: ModelsServer, body: bytes) -> None:
+    models.body = body
+    assert (await read_inference(both(models)[:1])).status == "ok"
+
+
+@pytest.mark.parametrize("body", [b"<html>Welcome</html>", b"", b" ", b"\xff"])
 async def test_what_lists_no_models_is_no_provider(models: ModelsServer, body: bytes) -> None:
     models.body = body
     part = (await read_inference(both(models)[:1])).parts["openai"]
-    assert part.detail == "What answers there is no model's provider: see OPENAI_API_KEY and OPENAI_BASE_URL."
+    assert (part.status, part.detail) == (
+        "down",
+        "What answers is no API of a model's provider: correct OPENAI_API_KEY and OPENAI_BASE_URL.",
+    )
 
 
 async def test_a_body_without_end_is_read_no_further_than_needed(models: ModelsServer) -> None:
     models.body = b"x" * 5_000_000
-    status, body = await fetch(f"{models.openai_url}/models", {"Authorization": f"Bearer {KEY}"}, seconds=2)
-    assert status == 200
-    assert len(body) < 1_000_000
+    headers = {"Authorization": f"Bearer {KEY}"}
+    answer = await fetch(f"{models.openai_url}/models", "URL", headers, seconds=2, most=1000)
+    assert answer.status == 200
+    assert 1000 <= len(answer.body) < 1_000_000
 
 
 async def test_one_that_is_silent_is_given_up(models: ModelsServer) -> None:
     models.silent = True
-    with pytest.raises(Unwell, match=r"^There was no answer within 0.05 s.$"):
-        await fetch(f"{models.openai_url}/models", {}, seconds=0.05)
+    with pytest.raises(Unwell, match=r"^There is no answer within 0.05 s: see URL, and any firewall.$"):
+        await fetch(f"{models.openai_url}/models", "URL", {}, seconds=0.05)
 
 
 async def test_both_are_asked_at_once(models: ModelsServer) -> None:

@@ -27,6 +27,7 @@ from scripts.checkup.variables import check_variables
 from scripts.doctor import check, without_secrets
 from scripts.init_db import ROOT, upgrade
 from tests.doubles.embeddings_server import EmbeddingsServer
+from tests.doubles.models_server import KEY, ModelsServer
 from tests.doubles.openai_server import OpenAIServer
 from tests.doubles.otlp_collector import OtlpCollector
 from tests.doubles.proxy import PostgresProxy
@@ -333,10 +334,11 @@ async def test_a_model_that_the_provider_does_not_have(openai_double: OpenAIServ
     ("status", "openai", "gemini"),
     [
         (401, "It refuses the key with 401: give a valid one in OPENAI_API_KEY", "It refuses the key with 401"),
-        (400, "It answers with 400: see OPENAI_API_KEY", "It refuses the key: give a valid one in GEMINI_API_KEY."),
+        (400, "It answers with 400: see OPENAI_API_KEY", "It refuses the key with 400: give a valid one"),
         (404, "It lists no models", "It has no model 'gemini-2.5-flash': name one that it has"),
         (500, "It answers with 500", "It answers with 500"),
-        (200, "What answers is no OpenAI-compatible API", "has gemini-2.5-flash"),
+        (200, "It lists no models", "has gemini-2.5-flash"),
+        (429, "It takes no more requests for now", "It takes no more requests for now"),
     ],
 )
 async def test_what_a_provider_may_answer(status: int, openai: str, gemini: str) -> None:
@@ -347,6 +349,28 @@ async def test_what_a_provider_may_answer(status: int, openai: str, gemini: str)
     assert said["provider: openai"][1].startswith(openai)
     assert said["provider: gemini"][1].startswith(gemini)
     await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ('[{"id": "double-1"}]', "ok", "has double-1"),
+        ('[{"id": "another"}]', "failed", "It has no model 'double-1'"),
+        ('{"data": null}', "warning", "It lists no models"),
+        (
+            "<html>",
+            "failed",
+            "What answers is no API of a model's provider: correct OPENAI_API_KEY and OPENAI_BASE_URL.",
+        ),
+    ],
+)
+async def test_the_shapes_of_a_list_of_models(body: str, status: str, says: str) -> None:
+    async with ModelsServer() as models:
+        models.body = body.encode()
+        settings = settings_of(None, models.openai_url, openai_api_key=KEY)
+        said = await found("provider", check_providers(settings, complete=False))
+    assert said["provider: openai"][0] == status
+    assert said["provider: openai"][1].startswith(says)
 
 
 @pytest.mark.parametrize(

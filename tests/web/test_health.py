@@ -11,8 +11,10 @@ import pytest
 
 from lib.settings import Settings
 from lib.version import VERSION
+from tests.doubles.embeddings_server import EmbeddingsServer
 from tests.doubles.models_server import KEY, ModelsServer
 from tests.doubles.proxy import PostgresProxy
+from tests.fixtures.retrieval import Library
 from tests.fixtures.storage import SECRET_KEY, Bucket
 from tests.fixtures.web import INTERNAL_KEY, Deploy, Deployment
 
@@ -66,6 +68,20 @@ async def test_anybody_sees_that_it_is_well_and_how_quick(well: Deployment, name
 async def test_what_a_deployment_was_not_given_is_down_and_called_so(well: Deployment) -> None:
     answer = await well.client.get("/health/retrieval")
     assert (answer.status_code, answer.json()) == (503, {"status": "down", "latency_ms": None, "configured": False})
+
+
+async def test_a_stranger_has_nothing_embedded_and_an_operator_has(
+    deploy: Deploy, shelf: Library, embeddings_double: EmbeddingsServer
+) -> None:
+    shelf.keep({"bees.md": "# Bees\n\nBees dance."})
+    searched = ("qdrant_url", "qdrant_collection", "embedding_base_url", "embedding_model")
+    parley = await deploy(**{name: getattr(shelf.settings, name) for name in searched})
+    embedded = len(embeddings_double.requests)
+    assert (await parley.client.get("/health/retrieval")).json()["status"] == "ok"
+    assert len(embeddings_double.requests) == embedded
+    _, told = await detailed(parley)
+    assert told["checks"]["retrieval"]["parts"]["embeddings"]["status"] == "ok"
+    assert len(embeddings_double.requests) == embedded + 1
 
 
 async def test_a_part_that_nobody_knows_is_not_there(well: Deployment) -> None:
@@ -170,7 +186,7 @@ async def test_without_a_model_that_answers_parley_is_down(well: Deployment, mod
     assert (status, told["status"], told["checks"]["inference"]["detail"]) == (
         503,
         "down",
-        "openai: It fails with 500.",
+        "openai: It answers with 500: see OPENAI_API_KEY and OPENAI_BASE_URL, and its status page.",
     )
 
 

@@ -1,15 +1,18 @@
 """Metrics: an administrator's own team in numbers, and with the internal key everybody's."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from lib.auth.identity import Identity
 from lib.ids import DEFAULT_TEAM_ID, new_id
 from tests.doubles.proxy import PostgresProxy
 from tests.fixtures.web import INTERNAL_KEY, Deploy, Deployment, Rows
@@ -67,6 +70,7 @@ class Team:
         *,
         seconds_ago: float = 0,
         user_id: UUID | None = None,
+        times: int = 1,
         model: str | None = "model-1",
         outcome: str = "complete",
         error_code: str | None = None,
@@ -74,13 +78,13 @@ class Team:
         first_token_ms: int | None = 200,
         total_ms: int | None = 1500,
     ) -> None:
-        """Log a turn that ended so long ago."""
+        """Log a turn that ended so long ago, or several."""
         await self.rows(
             "INSERT INTO interaction_logs (id, team_id, user_id, conversation_id, message_id, model, outcome,"
-            " error_code, input_tokens, output_tokens, first_token_ms, total_ms, created_at) VALUES"
-            " (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now() - make_interval(secs => %s))",
-            *(new_id(), self.id, user_id, new_id(), new_id(), model, outcome, error_code, *tokens),
-            *(first_token_ms, total_ms, seconds_ago),
+            " error_code, input_tokens, output_tokens, first_token_ms, total_ms, created_at)"
+            " SELECT gen_random_uuid(), %s, %s, gen_random_uuid(), gen_random_uuid(), %s, %s, %s, %s, %s, %s, %s,"
+            " now() - make_interval(secs => %s) FROM generate_series(1, %s)",
+            *(self.id, user_id, model, outcome, error_code, *tokens, first_token_ms, total_ms, seconds_ago, times),
         )
 
 
@@ -311,15 +315,30 @@ async def test_a_prometheus_reads_the_turns_of_today_as_counters_and_histograms(
     assert (total["0.5"], total["1.0"], total["+Inf"]) == (1, 2, 3)
 
 
-async def test_models_beyond_the_twenty_with_most_turns_are_one_series(parley: Deployment, team: Team) -> None:
+async def test_models_beyond_the_first_twenty_of_the_day_are_one_series(parley: Deployment, team: Team) -> None:
     await parley.sign_up(role="admin", team_id=team.id)
+    await team.turn(model="late-model", seconds_ago=86400)
     for number in range(23):
-        await team.turn(model=f"model-{number:02}")
-        if number < 20:
-            await team.turn(model=f"model-{number:02}")
+        await team.turn(model=f"model-{number:02}", times=1 + number // 20)
+    await team.turn(model="late-model")
     turns = samples((await scraped(parley))["parley_turns"])
     assert len(turns) == 21
-    assert (turns["other", "complete"], turns["model-00", "complete"]) == (3, 2)
+    assert (turns["other", "complete"], turns["model-00", "complete"]) == (7, 1)
+
+
+async def test_no_counter_goes_down_when_one_model_overtakes_another(parley: Deployment, team: Team) -> None:
+    await parley.sign_up(role="admin", team_id=team.id)
+    for number in range(20):
+        await team.turn(model=f"model-{number:02}", times=100)
+    await team.turn(model="model-20", times=99, tokens=(1000, 100))
+    before = await scraped(parley)
+    await team.turn(model="model-20", times=2)
+    after = await scraped(parley)
+    for name in ("parley_turns", "parley_tokens", "parley_first_token_seconds", "parley_turn_seconds"):
+        was, is_now = samples(before[name]), samples(after[name])
+        assert was.keys() == is_now.keys()
+        assert [labels for labels in was if is_now[labels] < was[labels]] == []
+    assert samples(after["parley_turns"])["other", "complete"] == 101
 
 
 async def test_a_label_is_written_as_the_format_wants_it(parley: Deployment, team: Team) -> None:
@@ -354,6 +373,29 @@ async def test_while_the_database_is_away_a_scrape_and_the_machines_numbers_are_
     for name in ("users", "workspaces", "chats"):
         answer = await parley.client.get(f"/metrics/{name}", headers=AS_A_SERVER)
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+
+
+@pytest.mark.parametrize("path", ROUTES)
+async def test_while_it_cannot_be_asked_whether_one_is_an_admin_nothing_is_told(
+    deploy: Deploy, proxy: PostgresProxy, path: str
+) -> None:
+    proxy.refuse()
+    parley = await deploy(DATABASE_URL=proxy.url, **NO_BUCKET)
+    token = parley.instance.signer.sign(Identity(new_id(), DEFAULT_TEAM_ID, "admin"))
+    answer = await parley.client.get(path, headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+
+
+@pytest.mark.parametrize("path", ["/metrics/performance", "/metrics/prometheus"])
+async def test_a_report_that_is_too_long_to_tell_whether_one_is_an_admin_is_refused(
+    parley: Deployment, team: Team, database_url: str, path: str
+) -> None:
+    await parley.sign_up(role="admin", team_id=team.id)
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        await connection.execute("LOCK TABLE users")  # for which every report then waits until its time is over
+        refused, internal = await asyncio.gather(parley.client.get(path), parley.client.get(path, headers=AS_A_SERVER))
+    assert (refused.status_code, refused.json()["code"]) == (503, "report_too_long")
+    assert internal.status_code == 200
 
 
 async def test_a_guests_turns_of_the_default_team_are_that_teams(parley: Deployment) -> None:

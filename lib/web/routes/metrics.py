@@ -20,7 +20,8 @@ router = APIRouter(prefix="/metrics", tags=["metrics"])
 class Performance(BaseModel):
     """The machine that answers, and the turns of the last hour, day and week.
 
-    `turns` is null where they cannot be counted, and `turns_error` says why.
+    `turns` is null where they cannot be counted, and `turns_error` says why. Only the internal key is told so: of
+    anybody else it is not known then whether they are an administrator still.
     """
 
     system: System
@@ -30,7 +31,11 @@ class Performance(BaseModel):
 
 @router.get("/performance")
 async def performance(admin: Admin, instance: ThisInstance) -> Performance:
-    """Measure this instance, and tell how fast answers came and how many failed."""
+    """Measure this instance, and tell how fast answers came and how many failed.
+
+    Raises:
+        DatabaseUnavailable: nor can it be asked whether the caller is an administrator still; `ReportTooLong` likewise.
+    """
     from lib.health.about import system
     from lib.store import metrics
 
@@ -39,6 +44,8 @@ async def performance(admin: Admin, instance: ThisInstance) -> Performance:
         async with instance.database.one_report() as connection:
             turns = await metrics.windows(connection, _scope(admin))
     except (DatabaseUnavailable, ReportTooLong) as unavailable:
+        if not admin.internal:
+            raise
         error = unavailable.code
     return Performance(system=await system(), turns=turns, turns_error=error)
 
