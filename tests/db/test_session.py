@@ -175,3 +175,22 @@ async def test_a_report_that_is_given_up_on_a_silent_server_is_hung_up_on(proxy:
         async with database.one_statement() as connection:
             await connection.execute(text("SELECT 1"))
     await database.close()
+
+
+async def test_a_cancelled_request_gives_its_connection_back(database_url: str) -> None:
+    database = Database(database_url)
+    loop = asyncio.get_running_loop()
+
+    async def ask() -> None:
+        async with database.one_statement() as connection:
+            await connection.execute(text("SELECT pg_sleep(.01)"))
+
+    for microseconds in range(0, 20_000, 400):  # anywhere from before the connection to after the answer
+        asking = asyncio.create_task(ask())
+        loop.call_later(microseconds / 1e6, asking.cancel)
+        await asyncio.wait([asking])
+    await asyncio.gather(*(ask() for _ in range(POOL_SIZE)))
+    await database.close()
+    async with await psycopg.AsyncConnection.connect(database_url) as onlooker:
+        cursor = await onlooker.execute("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(.01)%'")
+        assert await cursor.fetchone() == (1,)  # this one
