@@ -19,7 +19,7 @@ async def read_database(database: Database, *, configured: bool) -> Reading:
             async with database.one_statement(past_breaker=True) as connection:
                 state = await schema.state(connection)
         except DatabaseUnavailable:
-            raise Unwell("Postgres cannot be reached, does not let us in, or does not answer.") from None
+            raise Unwell("Postgres cannot be reached, gives us no access, or does not answer.") from None
         return _judged(state)
 
     if not configured:

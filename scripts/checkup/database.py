@@ -32,6 +32,7 @@ REASONS: Final = {
     "no pg_hba.conf entry": "Postgres lets nobody in this way: add sslmode=require to DATABASE_URL, or allow the host.",
     "does not support SSL": "Postgres does not speak TLS: switch it on there, or see the host in DATABASE_URL.",
     "certificate": "The certificate of Postgres is not valid: see sslmode and sslrootcert in DATABASE_URL.",
+    "permission denied": "The role in DATABASE_URL has no rights on the tables: grant them (docs/operations.md).",
     "does not exist": "Postgres has no such database or user: correct DATABASE_URL, or create it.",
     "Connection refused": "Nothing listens at the host and port of DATABASE_URL: correct it, or start Postgres.",
     "resolve host": "The host in DATABASE_URL is not known: correct it.",

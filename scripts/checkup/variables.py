@@ -1,5 +1,6 @@
 """The variables themselves: present, strong, and consistent. Nothing is asked of anybody."""
 
+import re
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Final
@@ -13,6 +14,8 @@ from scripts.checkup.places import is_loopback
 
 VARIED: Final = 10
 """Different characters that a random secret of 32 has at least: fewer are not to be expected in a billion of them."""
+WORDS: Final = re.compile("secret|change|password|example|default", re.IGNORECASE)
+"""What the secrets of examples are made of, too long to be in a random one by chance."""
 OURS: Final = ("jwt_secret_key", "internal_api_key", "cron_secret")
 LONGEST_TURN: Final = 290
 """Seconds: what runs chat on Vercel and on Lambda ends after 300."""
@@ -46,6 +49,8 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
             yield Finding("secrets", "failed", f"{name.upper()} has fewer than {SECRET_LENGTH} characters: {MAKE}.")
         elif len(set(value)) < VARIED:
             yield Finding("secrets", "failed", f"{name.upper()} can be guessed, it repeats itself: {MAKE}.")
+        elif WORDS.search(value):
+            yield Finding("secrets", "failed", f"{name.upper()} can be guessed, it is made of words: {MAKE}.")
 
 
 def _equal_secrets(settings: Settings) -> Iterator[Finding]:

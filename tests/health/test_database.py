@@ -52,7 +52,7 @@ async def test_one_that_refuses_is_down_and_is_asked_past_the_breaker_which_it_c
     database = Database(proxy.url, breaker=breaker)
     proxy.refuse()
     down = await read_database(database, configured=True)
-    assert down.detail == "Postgres cannot be reached, does not let us in, or does not answer."
+    assert down.detail == "Postgres cannot be reached, gives us no access, or does not answer."
     assert breaker.is_open
     proxy.heal()
     with pytest.raises(DatabaseUnavailable):

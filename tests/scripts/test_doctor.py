@@ -83,6 +83,11 @@ def test_good_variables_are_called_good() -> None:
     [
         ({"jwt_secret_key": "ab" * 20}, "failed", "JWT_SECRET_KEY can be guessed, it repeats itself: make one with"),
         (
+            {"internal_api_key": "your-Secret-key-change-in-production-please"},
+            "failed",
+            "INTERNAL_API_KEY can be guessed, it is made of words: make one with",
+        ),
+        (
             {"cron_secret": STRONG},
             "failed",
             "JWT_SECRET_KEY and CRON_SECRET are the same, so whoever has one has both: make one",
@@ -165,6 +170,16 @@ async def test_a_wrong_password(stopped_server: Path) -> None:
 async def test_a_url_that_is_none() -> None:
     said = await found("database", check_database(settings_of("postgresql://u:hun/ter@2@h:port/d")))
     assert said["database"] == ("failed", "DATABASE_URL cannot be read as a URL: see how its password is escaped.")
+
+
+async def test_a_role_without_rights_on_the_tables(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute("DO $$ BEGIN CREATE ROLE onlooker; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    said = await found("database", check_database(settings_of(f"{database_url}&options=-crole%3Donlooker")))
+    assert said["database"] == (
+        "failed",
+        "The role in DATABASE_URL has no rights on the tables: grant them (docs/operations.md).",
+    )
 
 
 async def test_a_database_elsewhere_without_tls_and_past_neons_pooler(proxy: PostgresProxy) -> None:

@@ -165,7 +165,7 @@ async def test_while_the_database_is_away_an_operator_is_told_that_and_the_rest(
     told = answer.json()
     assert (answer.status_code, told["status"]) == (200, "degraded")
     assert told["checks"]["database"]["detail"] == (
-        "Postgres cannot be reached, does not let us in, or does not answer."
+        "Postgres cannot be reached, gives us no access, or does not answer."
     )
     assert told["checks"]["inference"]["status"] == "ok"
 
