@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from lib.settings import Settings
+from lib.version import VERSION
 from scripts.export import exports, variables
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,14 +20,19 @@ SERVERLESS: dict[str, Any] = yaml.safe_load((ROOT / "serverless.yml").read_text(
 TABLE: dict[str, str] = {rewrite["source"]: rewrite["destination"] for rewrite in VERCEL["rewrites"]}
 
 
-def lambda_routes() -> dict[str, str]:
-    """Return the routes of the HTTP API of `serverless.yml` as `vercel.json` would write them."""
+def http_api() -> dict[str, str]:
+    """Return the paths of the HTTP API's routes in `serverless.yml`, each with its function's file; `*` is the rest."""
     return {
-        event["httpApi"].removeprefix("ANY ").replace("{proxy+}", "(.*)"): source_of(function["handler"])
+        event["httpApi"].removeprefix("ANY "): source_of(function["handler"])
         for function in SERVERLESS["functions"].values()
         for event in function.get("events", [])
-        if event.get("httpApi", "*") != "*"
+        if "httpApi" in event
     }
+
+
+def lambda_routes() -> dict[str, str]:
+    """Return the routes of the HTTP API as `vercel.json` would write them."""
+    return {path.replace("{proxy+}", "(.*)"): file for path, file in http_api().items() if path != "*"}
 
 
 def streamed_paths() -> list[str]:
@@ -46,6 +53,10 @@ def test_what_is_made_from_other_files_is_up_to_date() -> None:
     stale = [path.name for path, content in made.items() if not path.exists() or path.read_text() != content]
     assert stale == [], "run: uv run python scripts/export.py"
     assert {path for path in made if path.suffix == ".sql"} == set((ROOT / "scripts" / "migrations").glob("*.sql"))
+
+
+def test_the_version_is_said_alike() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
 
 
 def test_a_requirement_names_no_host() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from lib.web.local import read_table
 from tests.published import FUNCTIONS, Published, published
-from tests.test_bundle import SERVERLESS, TABLE, source_of
+from tests.test_bundle import TABLE, http_api
 
 ROUTES = published()
 
@@ -34,21 +34,11 @@ def on_lambda(path: str) -> str | None:
     streamed = [source for source, to in TABLE.items() if to == "/api/chat/stream.py"]
     if any(re.fullmatch(source, path) for source in streamed):
         return "api.chat.stream"
-    events = lambda_events()
+    events = {route: module_of(file) for route, file in http_api().items()}
     fitting = [route for route in events if fits(route, path)]
     best = max(fitting, key=lambda route: ("{" not in route, len(route)), default="*")
     published_there = best != "*" or any(route.path == path and route.function == events["*"] for route in ROUTES)
     return events[best] if published_there else None
-
-
-def lambda_events() -> dict[str, str]:
-    """Return the paths of the HTTP API's routes, each with its function."""
-    return {
-        event["httpApi"].removeprefix("ANY "): module_of(source_of(function["handler"]))
-        for function in SERVERLESS["functions"].values()
-        for event in function.get("events", [])
-        if "httpApi" in event
-    }
 
 
 def fits(route: str, path: str) -> bool:

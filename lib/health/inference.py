@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from lib.health.listing import Unsure, ask_for_models
-from lib.health.probe import INFERENCE_LIMIT, Reading, not_configured, timed
+from lib.health.probe import INFERENCE_LIMIT, Reading, joined, not_configured, timed
 from lib.providers.models import ModelList
 
 SLOW: Final = 1.5
@@ -18,13 +18,8 @@ async def read_inference(lists: tuple[ModelList, ...]) -> Reading:
         return not_configured("No model is configured: set OPENAI_API_KEY, GEMINI_API_KEY or VLLM_ENDPOINT.")
     readings = await asyncio.gather(*(timed(lambda wanted=wanted: _ask(wanted), slow=SLOW) for wanted in lists))
     parts = {wanted.provider: reading for wanted, reading in zip(lists, readings, strict=True)}
-    slowest = max(reading.latency_ms or 0.0 for reading in readings)
-    well = [name for name, reading in parts.items() if reading.status == "ok"]
-    if len(well) == len(parts):
-        return Reading("ok", slowest, parts=parts)
-    down = all(reading.status == "down" for reading in readings)
-    told = " ".join(f"{name}: {reading.detail}" for name, reading in parts.items() if reading.detail)
-    return Reading("down" if down else "degraded", slowest, told, parts=parts)
+    statuses = {reading.status for reading in readings}
+    return joined(parts, "ok" if statuses == {"ok"} else "down" if statuses == {"down"} else "degraded")
 
 
 async def _ask(wanted: ModelList) -> Reading | None:

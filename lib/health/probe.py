@@ -49,6 +49,13 @@ def not_configured(detail: str) -> Reading:
     return Reading("down", detail=detail, configured=False)
 
 
+def joined(parts: Mapping[str, Reading], status: Status) -> Reading:
+    """Return the reading of something made of `parts`: as slow as the slowest, with what each has to say."""
+    slowest = max(reading.latency_ms or 0.0 for reading in parts.values())
+    told = " ".join(f"{name}: {reading.detail}" for name, reading in parts.items() if reading.detail)
+    return Reading(status, slowest, told or None, parts=parts)
+
+
 class Unwell(Exception):
     """What was asked is down. The message says why, as `Reading.detail` does."""
 

@@ -1,10 +1,11 @@
 """How the search in documents is: the vector store, and the embeddings that its queries need."""
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
 from lib.health.collection import read_collection
-from lib.health.probe import LIMIT, Reading, Unwell, not_configured, timed
+from lib.health.probe import LIMIT, Reading, Unwell, joined, not_configured, timed
 from lib.rag.retrieve import Retriever
 from lib.rag.wire import ServiceFailed
 
@@ -29,7 +30,7 @@ async def read_retrieval(retriever: Retriever | None) -> Reading:
         found["embedded"] = len(await _embed(retriever))
 
     store, embeddings = await asyncio.gather(_store(retriever, found), timed(ask_embeddings, slow=SLOW))
-    return _joined({"vector_store": store, "embeddings": embeddings}, found)
+    return _judged({"vector_store": store, "embeddings": embeddings}, found)
 
 
 async def _store(retriever: Retriever, found: dict[str, int]) -> Reading:
@@ -41,16 +42,13 @@ async def _store(retriever: Retriever, found: dict[str, int]) -> Reading:
     return await timed(ask, slow=SLOW)
 
 
-def _joined(parts: dict[str, Reading], found: dict[str, int]) -> Reading:
-    readings = parts.values()
-    slowest = max(reading.latency_ms or 0.0 for reading in readings)
-    told = " ".join(f"{name}: {reading.detail}" for name, reading in parts.items() if reading.detail) or None
+def _judged(parts: dict[str, Reading], found: dict[str, int]) -> Reading:
+    statuses = {reading.status for reading in parts.values()}
+    whole = joined(parts, "down" if "down" in statuses else "degraded" if "degraded" in statuses else "ok")
     if len(found) == 2 and found["stored"] != found["embedded"]:
         sizes = f"The collection holds vectors of {found['stored']}, and the embeddings have {found['embedded']}"
-        return Reading("down", slowest, f"{sizes}: see EMBEDDING_MODEL.", parts=parts)
-    statuses = {reading.status for reading in readings}
-    status = "down" if "down" in statuses else "degraded" if "degraded" in statuses else "ok"
-    return Reading(status, slowest, told, parts=parts)
+        return replace(whole, status="down", detail=f"{sizes}: see EMBEDDING_MODEL.")
+    return whole
 
 
 async def _embed(retriever: Retriever) -> list[float]:

@@ -13,10 +13,11 @@ from alembic.script import ScriptDirectory
 
 from lib.db.session import Connection, Database, engine_url
 from lib.errors import DatabaseUnavailable
+from lib.health.probe import Unwell
 from lib.ids import DEFAULT_TEAM_ID
 from lib.settings import Settings
 from lib.store import schema, server, teams
-from scripts.checkup.finding import CheckFailed, Finding
+from scripts.checkup.finding import Finding
 from scripts.checkup.places import LOOPBACK
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -61,11 +62,11 @@ async def check_database(settings: Settings) -> list[Finding]:
         host = _host(url)
         database = Database(url)
     except Exception:  # SQLAlchemy's words quote the URL
-        raise CheckFailed("DATABASE_URL cannot be read as a URL: see how its password is escaped.") from None
+        raise Unwell("DATABASE_URL cannot be read as a URL: see how its password is escaped.") from None
     try:
         seen = await _visit(database, settings.default_team)
     except DatabaseUnavailable as error:
-        raise CheckFailed(_reason(error)) from None
+        raise Unwell(_reason(error)) from None
     finally:
         await database.close()
     return [*_connection(seen), *_tls(seen, host), *_pooler(host), *_tables(seen, settings), clock(seen.skew)]

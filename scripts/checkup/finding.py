@@ -31,16 +31,12 @@ class Finding:
     detail: str
 
 
-class CheckFailed(Exception):
-    """What was asked did not answer as it should. The message is a sentence that says what to do."""
-
-
 async def bounded(check: str, findings: Awaitable[Sequence[Finding]], limit: float = LIMIT) -> Sequence[Finding]:
     """Return what a check finds, or that it failed or took too long."""
     try:
         async with asyncio.timeout(limit):
             return await findings
-    except (CheckFailed, Unwell) as error:
+    except Unwell as error:
         return [Finding(check, "failed", str(error))]
     except TimeoutError:
         return [Finding(check, "failed", f"There was no answer within {limit:g} s: see whether it can be reached.")]

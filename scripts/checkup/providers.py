@@ -11,12 +11,13 @@ import msgspec
 from lib.errors import ProviderError, ProviderRateLimited, ProviderRefused, ProviderTimeout
 from lib.health.fetch import fetch
 from lib.health.listing import NOTHING_LISTED, Unsure, ask_for_models, judge
+from lib.health.probe import Unwell
 from lib.providers import get_providers
 from lib.providers.base import PromptMessage, Provider, Text
 from lib.providers.fallback import Fallback, Limits
 from lib.providers.models import GEMINI_URL, ModelList, model_lists
 from lib.settings import Settings
-from scripts.checkup.finding import PATIENCE, CheckFailed, Finding, bounded
+from scripts.checkup.finding import PATIENCE, Finding, bounded
 
 QUESTION: Final = PromptMessage("user", "Answer with the word yes.")
 LONGEST: Final = 16 * 1024 * 1024
@@ -63,9 +64,9 @@ async def _compatible(check: str, listed: ModelList, model: str) -> Finding:
     answer = await ask_for_models(listed, seconds=PATIENCE, most=LONGEST)
     names = _names(answer.body)
     if model and model not in names:
-        raise CheckFailed(f"It has no model {model!r}: name one that it has in CHAT_MODEL or PROVIDERS.")
+        raise Unwell(f"It has no model {model!r}: name one that it has in CHAT_MODEL or PROVIDERS.")
     if not names:
-        raise CheckFailed("It serves no model: load one there.")
+        raise Unwell("It serves no model: load one there.")
     return Finding(check, "ok", f"has {model or names[0]}, {answer.took_ms:.0f} ms")
 
 
@@ -85,7 +86,7 @@ async def _gemini(check: str, listed: ModelList, model: str) -> Finding:
     url = f"{urlsplit(listed.url)._replace(query='').geturl()}/{quote(model, safe='')}"
     answer = await fetch(url, listed.variables, listed.headers, seconds=PATIENCE)
     if answer.status == 404:
-        raise CheckFailed(f"It has no model {model!r}: name one that it has in CHAT_MODEL or PROVIDERS.")
+        raise Unwell(f"It has no model {model!r}: name one that it has in CHAT_MODEL or PROVIDERS.")
     judge(answer, listed)
     return Finding(check, "ok", f"has {model}, {answer.took_ms:.0f} ms")
 
@@ -101,7 +102,7 @@ async def _answer(check: str, provider: Provider) -> Finding:
                 if isinstance(chunk, Text):
                     break
     except ProviderError as error:
-        raise CheckFailed(_advice(error, provider.model)) from None
+        raise Unwell(_advice(error, provider.model)) from None
     return Finding(check, "ok", f"answers, first token after {(time.perf_counter() - began) * 1000:.0f} ms")
 
 

@@ -7,12 +7,13 @@ from typing import Final
 import msgspec
 
 from lib.health.collection import ask_collection, decoded, read_collection
+from lib.health.probe import Unwell
 from lib.ids import DEFAULT_TEAM_ID
 from lib.rag.embed import Embedder
 from lib.rag.retrieve import Retriever
 from lib.rag.wire import ServiceFailed
 from lib.settings import Settings
-from scripts.checkup.finding import PATIENCE, CheckFailed, Finding, bounded
+from scripts.checkup.finding import PATIENCE, Finding, bounded
 
 WORD: Final = "doctor"
 
@@ -72,7 +73,7 @@ async def _embeddings(embedder: Embedder, sizes: dict[str, int]) -> list[Finding
             sizes["embedded"] = len(await embedder.embed_query(WORD))
     except ServiceFailed as failure:
         said = f"A word could not be embedded, {failure}: see EMBEDDING_BASE_URL, EMBEDDING_MODEL and the key."
-        raise CheckFailed(said) from None
+        raise Unwell(said) from None
     took = (time.perf_counter() - began) * 1000
     return [Finding("embeddings", "ok", f"{embedder.model} gives {sizes['embedded']} dimensions, {took:.0f} ms")]
 

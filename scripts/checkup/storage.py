@@ -4,9 +4,10 @@ import time
 
 from lib.errors import StorageUnavailable
 from lib.files.storage import Storage
+from lib.health.probe import Unwell
 from lib.ids import new_id
 from lib.settings import Settings
-from scripts.checkup.finding import CheckFailed, Finding
+from scripts.checkup.finding import Finding
 
 CONTENT = b"Parley's doctor writes this to see whether it can."
 
@@ -24,9 +25,9 @@ async def check_storage(settings: Settings) -> list[Finding]:
         await storage.delete(key)
     except StorageUnavailable as error:
         where = "S3_BUCKET, S3_ENDPOINT, S3_REGION and its keys" if settings.s3_bucket else "DATA_DIR"
-        raise CheckFailed(f"The storage {error.reason}: see {where}.") from None
+        raise Unwell(f"The storage {error.reason}: see {where}.") from None
     if kept != CONTENT:
-        raise CheckFailed("What was written is not what is read back: see what stands between here and S3_ENDPOINT.")
+        raise Unwell("What was written is not what is read back: see what stands between here and S3_ENDPOINT.")
     named = f"bucket {settings.s3_bucket!r}" if settings.s3_bucket else "a folder of DATA_DIR"
     took = (time.perf_counter() - began) * 1000
     return [Finding("bucket", "ok", f"{named}: written, read and deleted, {took:.0f} ms")]

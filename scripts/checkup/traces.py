@@ -3,9 +3,10 @@
 from opentelemetry.util.re import parse_env_headers
 
 from lib.health.fetch import fetch
+from lib.health.probe import Unwell
 from lib.settings import Settings
 from lib.telemetry.collector import traces_url
-from scripts.checkup.finding import PATIENCE, CheckFailed, Finding
+from scripts.checkup.finding import PATIENCE, Finding
 
 VARIABLES = "OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS"
 
@@ -20,7 +21,7 @@ async def check_traces(settings: Settings) -> list[Finding]:
     url = traces_url(settings.otel_exporter_otlp_endpoint)
     answer = await fetch(url, VARIABLES, headers, seconds=PATIENCE, method="POST", data=b"")
     if answer.status == 404:
-        raise CheckFailed("It takes no traces there: OTEL_EXPORTER_OTLP_ENDPOINT is what comes before /v1/traces.")
+        raise Unwell("It takes no traces there: OTEL_EXPORTER_OTLP_ENDPOINT is what comes before /v1/traces.")
     if answer.status >= 300:
-        raise CheckFailed(f"It answers with {answer.status}: see {VARIABLES}.")
+        raise Unwell(f"It answers with {answer.status}: see {VARIABLES}.")
     return [Finding("traces", "ok", f"the collector takes them, {answer.took_ms:.0f} ms")]

@@ -1,14 +1,8 @@
 """Which function Vercel asks for a path, by the routes of the build."""
 
-import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final
-
-from tests.platforms.vercel.build import ROOT
-
-VERCEL: Final[dict[str, Any]] = json.loads((ROOT / "vercel.json").read_text())
-TABLE: Final[dict[str, str]] = {rewrite["source"]: rewrite["destination"] for rewrite in VERCEL["rewrites"]}
+from typing import Any
 
 
 def function_of(config: Mapping[str, Any], path: str) -> str:

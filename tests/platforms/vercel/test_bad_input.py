@@ -9,7 +9,8 @@ import pytest
 from tests.fixtures.web import INTERNAL_KEY
 from tests.platforms.vercel.build import Output
 from tests.platforms.vercel.conftest import Start
-from tests.platforms.vercel.routes import TABLE, example, function_of
+from tests.platforms.vercel.routes import example, function_of
+from tests.test_bundle import TABLE
 
 POSTS = (
     "/api/v1/auth/register",

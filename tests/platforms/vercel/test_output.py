@@ -10,7 +10,8 @@ from bench.sizes import weigh
 from tests.platforms.vercel.build import ROOT, Function, Output, tracked_files
 from tests.platforms.vercel.conftest import LAPTOP_SECRET
 from tests.platforms.vercel.process import NotStarted, running
-from tests.platforms.vercel.routes import TABLE, VERCEL, example, function_of
+from tests.platforms.vercel.routes import example, function_of
+from tests.test_bundle import TABLE, VERCEL
 
 HOBBY_FUNCTIONS = 12
 VERCEL_MEGABYTES = 225
