@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from email_validator import EmailNotValidError, validate_email
+# Its signature names dnspython's types, which a type checker does not find on every machine.
+from email_validator import EmailNotValidError, validate_email  # pyright: ignore[reportUnknownVariableType]
 
 from lib.auth.identity import Identity
 from lib.auth.passwords import hash_password, verify_password
