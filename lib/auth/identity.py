@@ -9,8 +9,9 @@ Role = Literal["user", "admin"]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A user, in a team, with a role there."""
+    """A user, in a team, with a role there, signed in by a session."""
 
     user_id: UUID
     team_id: UUID
     role: Role
+    session_id: UUID

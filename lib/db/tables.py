@@ -6,6 +6,7 @@ Every row of a tenant carries `team_id`. Identifiers are UUIDv7, made by the app
 from typing import Final
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -20,9 +22,9 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-HEAD: Final = "004"
+HEAD: Final = "005"
 """The newest migration that this code knows. A database behind it lacks something; one ahead of it does not."""
 
 metadata = MetaData(
@@ -62,10 +64,16 @@ users = Table(
     Column("id", Uuid, primary_key=True),
     _team_id(),
     Column("email", Text, nullable=False),
-    Column("password_hash", Text, nullable=False),
+    # Null for an account that has no password and signs in by its address alone, where that is allowed.
+    Column("password_hash", Text),
     Column("role", Text, nullable=False, server_default=text("'user'")),
     Column("is_active", Boolean, nullable=False, server_default=text("true")),
     _created_at(),
+    Column("full_name", Text),
+    # A data URI, up to 2.8 million characters: lists leave it out.
+    Column("avatar", Text),
+    Column("preferences", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("last_login_at", DateTime(timezone=True)),
     UniqueConstraint("team_id", "email"),
     CheckConstraint("role IN ('user', 'admin')", name="role"),
     Index(None, "email"),
@@ -157,4 +165,112 @@ interaction_logs = Table(
     _created_at(),
     CheckConstraint("outcome IN ('complete', 'interrupted', 'failed')", name="outcome"),
     Index(None, "team_id", "created_at"),
+)
+
+
+def _of_user() -> tuple[Column[object], ...]:
+    """Return what begins a table whose rows are a user's."""
+    return (
+        Column("id", Uuid, primary_key=True),
+        _team_id(),
+        Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+        _created_at(),
+    )
+
+
+def _now(name: str) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=text("now()"))
+
+
+sessions = Table(
+    "sessions",
+    metadata,
+    *_of_user(),
+    _now("rotated_at"),
+    _now("last_used_at"),
+    # How often the refresh token was exchanged. The token itself is nowhere.
+    Column("generation", Integer, nullable=False, server_default=text("0")),
+    Column("device", Text),
+    Column("address", Text),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("revoked_at", DateTime(timezone=True)),
+    Index(None, "user_id"),
+    Index(None, "team_id"),
+)
+
+second_factors = Table(
+    "second_factors",
+    metadata,
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    _team_id(),
+    Column("sealed_secret", LargeBinary, nullable=False),
+    _created_at(),
+    # Null until a code has shown that the user's device has the secret.
+    Column("confirmed_at", DateTime(timezone=True)),
+    # The time step of the newest code that was taken: no code is taken twice, nor an older one after it.
+    Column("last_step", BigInteger, nullable=False, server_default=text("0")),
+    Index(None, "team_id"),
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("code_hash", LargeBinary, primary_key=True),
+    _team_id(),
+    _created_at(),
+    Column("used_at", DateTime(timezone=True)),
+    Index(None, "team_id"),
+)
+
+password_resets = Table(
+    "password_resets",
+    metadata,
+    *_of_user(),
+    Column("token_hash", LargeBinary, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("used_at", DateTime(timezone=True)),
+    Index(None, "user_id"),
+    Index(None, "team_id"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    *_of_user(),
+    Column("name", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("last_used_at", DateTime(timezone=True)),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
+    CheckConstraint("scopes <@ ARRAY['chat', 'read', 'admin']", name="scopes"),
+    Index(None, "user_id"),
+    Index(None, "team_id"),
+)
+
+security_events = Table(
+    "security_events",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _team_id(),
+    # An event outlives the accounts it tells of. `actor_id` is who did it, where that is somebody else.
+    Column("user_id", Uuid),
+    Column("actor_id", Uuid),
+    Column("kind", Text, nullable=False),
+    Column("detail", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("address", Text),
+    Column("device", Text),
+    _created_at(),
+    Index("ix_security_events_team_id_id", "team_id", "id"),
+    Index(None, "user_id"),
+)
+
+rate_limits = Table(
+    "rate_limits",
+    metadata,
+    # What is limited and for whom, such as `login:address:192.0.2.1`; nobody's row, so no wall stands around it.
+    Column("key", Text, primary_key=True),
+    Column("hits", Integer, nullable=False),
+    _now("began_at"),
 )

@@ -44,6 +44,7 @@ def test_it_works_from_any_folder_and_says_what_it_did(empty_database_url: str, 
         "002: Create the tables of conversations and their messages.",
         "003: Create the table of interaction logs.",
         "004: Create the tables of workspaces and their members, and an index of the messages that are being written.",
+            "005: Create the tables of identity, and the wall between tenants.",
         "The default team is 'default'.",
     ]
 
