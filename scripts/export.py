@@ -42,7 +42,7 @@ def requirements() -> str:
 
 def env_example() -> str:
     """Return every variable with what it means, commented out, at its default."""
-    lines = ["# Copy to .env and set what you need. From lib/settings.py, by scripts/export.py."]
+    lines = ["# Copy to .env and set what you need. From lib/settings, by scripts/export.py."]
     for name, field in Settings.model_fields.items():
         names = variables(name, field)
         lines += ["", *textwrap.wrap(field.description or "", 118, initial_indent="# ", subsequent_indent="# ")]

@@ -14,12 +14,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Arrow:
-    """Modules inside `source`, but not inside `but`, never import what lies inside `target`."""
+    """Modules inside `source`, but not inside `but`, never import what lies inside `target`, but not inside `save`."""
 
     sentence: str
     source: tuple[str, ...]
     target: tuple[str, ...]
     but: tuple[str, ...] = ()
+    save: tuple[str, ...] = ()
 
 
 ARROWS = (
@@ -41,10 +42,12 @@ ARROWS = (
     Arrow("one store does not import another", ("lib.store",), ("lib.store",)),
     Arrow("events and errors stand alone", ("lib.chat.events", "lib.errors"), ("lib",)),
     Arrow(
-        "settings know where secrets are kept, and nothing else",
-        ("lib.settings", "lib.secrets.aws", "lib.secrets.own"),
+        "settings know how secrets are kept and read, and nothing else",
+        ("lib.settings", "lib.secrets"),
         ("lib",),
+        save=("lib.settings", "lib.secrets"),
     ),
+    Arrow("secrets know no settings", ("lib.secrets",), ("lib.settings",)),
     Arrow(
         "SQL is in store, db and the migrations",
         ("api", "lib", "scripts"),
@@ -111,7 +114,7 @@ def broken(arrow: Arrow, house: Mapping[str, Module]) -> list[str]:
         for module in house.values()
         if inside(module.name, arrow.source) and not inside(module.name, arrow.but)
         for name in sorted(module.imports)
-        if inside(name, arrow.target) and name not in {module.name, *arrow.source}
+        if inside(name, arrow.target) and not inside(name, arrow.save) and name not in {module.name, *arrow.source}
     ]
 
 
@@ -136,7 +139,7 @@ def test_there_is_no_import_cycle() -> None:
 
 def test_only_settings_read_the_environment() -> None:
     readers = [module.name for module in modules().values() if module.reads_environment]
-    assert [name for name in readers if inside(name, ("api", "lib"))] == ["lib.settings"]
+    assert [name for name in readers if inside(name, ("api", "lib"))] == ["lib.settings.sources"]
 
 
 def test_no_import_is_relative() -> None:

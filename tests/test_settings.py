@@ -45,7 +45,7 @@ def test_development_makes_its_secrets_once_and_for_its_owner_alone(tmp_path: Pa
     get_settings.cache_clear()
     assert get_settings().jwt_secret_key == first
     kept = sorted((tmp_path / ".data" / "secrets").iterdir())
-    assert [path.name for path in kept] == ["cron_secret", "internal_api_key", "jwt_secret_key"]
+    assert [path.name for path in kept] == ["cron_secret", "internal_api_key", "jwt_secret_key", "seal_key"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in kept} == {0o600}
 
 

@@ -79,7 +79,7 @@ def test_every_module_is_compiled_for_the_runtime(contents: dict[PurePosixPath, 
 
 
 def test_a_traceback_names_files_where_lambda_has_them(contents: dict[PurePosixPath, bytes]) -> None:
-    assert b"/var/task/lib/settings.py" in contents[PurePosixPath("lib/__pycache__/settings.cpython-312.pyc")]
+    assert b"/var/task/lib/errors.py" in contents[PurePosixPath("lib/__pycache__/errors.cpython-312.pyc")]
 
 
 def test_it_weighs_what_it_may(contents: dict[PurePosixPath, bytes]) -> None:
