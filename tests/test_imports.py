@@ -20,6 +20,7 @@ FRAMEWORK = {
         "pydantic",
         "pydantic_core",
         "pydantic_settings",
+        "python_multipart",
         "sniffio",
         "starlette",
         "typing_extensions",
