@@ -5,6 +5,8 @@ from typing import Literal
 from uuid import UUID
 
 Role = Literal["user", "admin"]
+Scope = Literal["chat", "read", "admin"]
+"""What an API key may be made for: to chat, to read what its owner may read, to do what its owner may as an admin."""
 
 
 @dataclass(frozen=True, slots=True)

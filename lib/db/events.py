@@ -62,14 +62,14 @@ LONGEST_DEVICE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a request came from: its client's address, and what the client calls itself (`User-Agent`)."""
+class Client:
+    """Who sent a request: an address, and what the client calls itself (`User-Agent`)."""
 
     address: str | None = None
     device: str | None = None
 
 
-NOWHERE: Final = Origin()
+NO_CLIENT: Final = Client()
 """Of what no request did: a script of an operator's, say."""
 
 
@@ -112,7 +112,7 @@ def new_event(
     user_id: UUID | None = None,
     actor_id: UUID | None = None,
     detail: EventDetail | None = None,
-    origin: Origin = NOWHERE,
+    client: Client = NO_CLIENT,
 ) -> SecurityEvent:
     """Return an event of now. An actor who is the user is not named twice."""
     return SecurityEvent(
@@ -122,8 +122,8 @@ def new_event(
         user_id=user_id,
         actor_id=None if actor_id == user_id else actor_id,
         detail=detail or {},
-        address=origin.address,
-        device=_one_line(origin.device),
+        address=client.address,
+        device=_one_line(client.device),
     )
 
 

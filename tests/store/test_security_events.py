@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from lib.db.events import LONGEST_DEVICE, Origin, event_insert, new_event
+from lib.db.events import LONGEST_DEVICE, Client, event_insert, new_event
 from lib.db.session import Database
 from lib.db.tenant import EVERY_TEAM, Tenant
 from lib.ids import new_id
@@ -35,7 +35,7 @@ async def test_an_event_is_read_as_it_was_written(database: Database, team_id: U
         user_id=user_id,
         actor_id=admin_id,
         detail={"from": "user", "to": "admin"},
-        origin=Origin("192.0.2.1", "A browser/1.0"),
+        client=Client("192.0.2.1", "A browser/1.0"),
     )
     async with database.one_statement(Tenant(team_id)) as connection:
         await security_events.record(connection, event)
@@ -102,4 +102,4 @@ def test_an_actor_who_is_the_user_is_not_named_twice() -> None:
     ("said", "kept"), [("A\r\nforged: line\x1b[0m", "Aforged: line[0m"), ("x" * 999, "x" * LONGEST_DEVICE), (" ", None)]
 )
 def test_what_a_client_calls_itself_is_kept_to_a_line(said: str, kept: str | None) -> None:
-    assert new_event("login", team_id=new_id(), origin=Origin(None, said)).device == kept
+    assert new_event("login", team_id=new_id(), client=Client(None, said)).device == kept
