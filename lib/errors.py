@@ -47,6 +47,20 @@ class Unauthenticated(ParleyError):
     detail = "Sign in first."
 
 
+class RefreshInvalid(Unauthenticated):
+    """A refresh token that is not ours, is spent, or belongs to a session that has ended."""
+
+    code = "refresh_invalid"
+    detail = "This sign-in has ended. Sign in again."
+
+
+class InvalidChallenge(Unauthenticated):
+    """What the second step of a log-in is given is not ours, has expired, or is spent."""
+
+    code = "challenge_invalid"
+    detail = "This log-in has taken too long or is over. Start again with the password."
+
+
 class InvalidCredentials(ParleyError):
     """A login that does not fit. The same for an unknown address, a wrong password and an inactive account."""
 
@@ -59,6 +73,20 @@ class Forbidden(ParleyError):
 
     code = "forbidden"
     detail = "You may not do this."
+
+
+class ScopeMissing(Forbidden):
+    """An API key that was not made for this."""
+
+    code = "scope_missing"
+    detail = "This API key may not do this."
+
+
+class OriginRefused(Forbidden):
+    """A page of another origin tries to use a browser's cookies."""
+
+    code = "origin_refused"
+    detail = "Pages of this origin may not do this. The operator can add it to ALLOWED_ORIGINS."
 
 
 class NotFound(ParleyError):
@@ -82,11 +110,37 @@ class EmailTaken(ParleyError):
     detail = "This email already has an account."
 
 
+class SetupDone(ParleyError):
+    """The default team has an administrator already."""
+
+    code = "setup_done"
+    detail = "This deployment has an administrator already."
+
+
+class EmailOnlyLoginDisabled(Forbidden):
+    """A log-in by an address alone, where that is not allowed."""
+
+    code = "email_only_login_disabled"
+    detail = "Signing in takes a password here."
+
+
 class TeamRequired(ParleyError):
     """The email and password fit accounts in more than one team."""
 
     code = "team_required"
     detail = "This email has accounts in several teams. Name the team."
+
+
+class RateLimited(ParleyError):
+    """Tried more often than is allowed. `limit` says how often that is, and `retry_after` when attempts are new."""
+
+    code = "rate_limited"
+    detail = "Too many attempts. Try again later."
+
+    def __init__(self, detail: str | None = None, *, limit: int, retry_after: int) -> None:
+        """Keep what the client is told: attempts a minute, and seconds."""
+        super().__init__(detail, retry_after=retry_after)
+        self.limit = limit
 
 
 class DatabaseUnavailable(ParleyError):
@@ -101,6 +155,13 @@ class ReportTooLong(ParleyError):
 
     code = "report_too_long"
     detail = "There is too much to count in the time that a report is given."
+
+
+class Unsealable(ParleyError):
+    """A stored secret is opened by no key that this deployment has: the operator has taken a SEAL_KEY away."""
+
+    code = "unsealable"
+    detail = "A stored secret cannot be opened with this deployment's keys. The operator has to put SEAL_KEY back."
 
 
 class StorageUnavailable(ParleyError):
