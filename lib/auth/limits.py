@@ -1,0 +1,94 @@
+"""Limits: how often a minute somebody may try something, over every instance."""
+
+import hashlib
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from lib.db.tenant import EVERY_TEAM
+from lib.errors import RateLimited
+from lib.store.rate_limits import Hit, Taken, take
+
+if TYPE_CHECKING:
+    from lib.db.session import Database
+    from lib.settings import Limited
+
+UNKNOWN: Final = "unknown"
+"""The address of whoever has none that can be read; they share their attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of the limit that is nearest: `remaining` of `limit` attempts in the next `seconds`."""
+
+    limit: int
+    remaining: int
+    seconds: int
+
+
+async def admit(
+    database: "Database",
+    limits: "Mapping[Limited, int]",
+    name: "Limited",
+    *,
+    address: str | None = None,
+    account: str | UUID | None = None,
+) -> Allowance | None:
+    """Count an attempt, in one statement, and let it through; return what is left, or None where there is no limit.
+
+    Args:
+        database: where attempts are counted.
+        limits: attempts a minute by what is attempted (`Settings.rate_limits`).
+        name: what is attempted.
+        address: the client's.
+        account: the address of an account, normalised, whether or not there is one; or the id of a user who is known.
+
+    Raises:
+        RateLimited: the client's address or the account has tried too often.
+        DatabaseUnavailable: nobody can count, so nobody is let through.
+    """
+    limit = limits[name]
+    if limit == 0:
+        return None
+    hits = [
+        *([] if address is None else [Hit(name, "address", network_of(address), limit)]),
+        *([] if account is None else [_of_account(name, account, limit)]),
+    ]
+    async with database.one_statement(EVERY_TEAM) as connection:
+        return judge(await take(connection, hits))
+
+
+def judge(taken: Sequence[Taken]) -> Allowance:
+    """Return what is left of the limit that is nearest.
+
+    Raises:
+        RateLimited: one of them is exceeded.
+    """
+    beyond = [each for each in taken if not each.within]
+    if beyond:
+        longest = max(beyond, key=lambda each: each.seconds_left)
+        raise RateLimited(limit=longest.hit.limit, retry_after=longest.seconds_left)
+    nearest = min(taken, key=lambda each: each.hit.limit - each.attempts)
+    return Allowance(nearest.hit.limit, nearest.hit.limit - nearest.attempts, nearest.seconds_left)
+
+
+def network_of(address: str) -> str:
+    """Return for whom an address counts: itself, or of IPv6 the /64 that it is in, since one client has all of it."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return UNKNOWN
+    if parsed.version == 4:
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((int(parsed), 64), strict=False))
+
+
+def _of_account(name: str, account: str | UUID, limit: int) -> Hit:
+    """Return the hit of an account. The table says of an address no more than its hash."""
+    if isinstance(account, UUID):
+        return Hit(name, "user", str(account), limit)
+    return Hit(name, "account", hashlib.sha256(account.encode()).hexdigest(), limit)
