@@ -1,65 +1,106 @@
-"""Access tokens: short-lived JWTs that say who is asking, so that asking costs no database."""
+"""Tokens: short-lived JWTs that say who is asking, so that asking costs no database.
 
+There are two kinds. An access token speaks for a signed-in user. A challenge is what somebody holds who knew the
+password, until the second step of the log-in. The header's `typ` tells them apart, and neither is taken for the other.
+"""
+
+import json
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import timedelta
+from typing import Any, Final, cast
 from uuid import UUID
 
-import jwt
-
 from lib.auth.identity import Identity
-from lib.errors import Unauthenticated
+from lib.auth.keys import KeyRing, TokenRefused
+from lib.errors import InvalidChallenge, Unauthenticated
+from lib.ids import new_id
 
-ALGORITHM: Final = "HS256"
 ISSUER: Final = "parley"
 AUDIENCE: Final = "parley"
-TYPE: Final = "at+jwt"
-"""The header's `typ` (RFC 9068): another kind of token of ours is no access token."""
+ACCESS: Final = "at+jwt"
+"""The `typ` of an access token (RFC 9068)."""
+CHALLENGE: Final = "2fa+jwt"
+CHALLENGE_LIFETIME: Final = timedelta(minutes=5)
+LEEWAY: Final = 5
+"""Seconds by which the clocks of two instances may differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Who has shown a password and owes a second factor. `id` tells one log-in from another."""
+
+    user_id: UUID
+    team_id: UUID
+    id: UUID
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSigner:
-    """Makes and reads access tokens with one secret."""
+    """Makes and reads tokens with a ring of keys. `lifetime` is that of an access token."""
 
-    secret: str
+    ring: KeyRing
     lifetime: timedelta
 
     def sign(self, identity: Identity) -> str:
-        """Return a token for this identity, valid from now for `lifetime`."""
-        now = datetime.now(UTC)
+        """Return an access token for this identity, valid from now for `lifetime`."""
         claims = {
             "sub": str(identity.user_id),
             "team": str(identity.team_id),
             "role": identity.role,
-            "iss": ISSUER,
-            "aud": AUDIENCE,
-            "iat": now,
-            "exp": now + self.lifetime,
+            "sid": str(identity.session_id),
         }
-        return jwt.encode(claims, self.secret, ALGORITHM, headers={"typ": TYPE})
+        return self._sign(claims, ACCESS, self.lifetime)
 
     def read(self, token: str) -> Identity:
-        """Return whom a token speaks for.
+        """Return whom an access token speaks for.
 
         Raises:
             Unauthenticated: it is not ours, has expired, or is of another kind.
         """
         try:
-            decoded = jwt.decode_complete(
-                token,
-                self.secret,
-                algorithms=[ALGORITHM],
-                issuer=ISSUER,
-                audience=AUDIENCE,
-                options={"require": ["exp", "iat", "sub", "iss", "aud"]},
-            )
-            return _identity(decoded["header"], decoded["payload"])
-        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError) as error:
+            claims = self._read(token, ACCESS)
+            role = claims["role"]
+            if role not in {"user", "admin"}:
+                raise ValueError("no role of ours")
+            return Identity(UUID(claims["sub"]), UUID(claims["team"]), role, UUID(claims["sid"]))
+        except (TokenRefused, KeyError, TypeError, ValueError, AttributeError) as error:
             raise Unauthenticated("This sign-in is not valid or has expired.") from error
 
+    def sign_challenge(self, user_id: UUID, team_id: UUID) -> str:
+        """Return a challenge for the second step of a log-in, valid from now for five minutes."""
+        claims = {"sub": str(user_id), "team": str(team_id), "jti": str(new_id())}
+        return self._sign(claims, CHALLENGE, CHALLENGE_LIFETIME)
 
-def _identity(header: dict[str, Any], claims: dict[str, Any]) -> Identity:
-    role = claims["role"]
-    if header.get("typ") != TYPE or role not in {"user", "admin"}:
-        raise ValueError("not an access token")
-    return Identity(UUID(claims["sub"]), UUID(claims["team"]), role)
+    def read_challenge(self, token: str) -> Challenge:
+        """Return whom a challenge is for.
+
+        Raises:
+            InvalidChallenge: it is not ours, has expired, or is of another kind.
+        """
+        try:
+            claims = self._read(token, CHALLENGE)
+            return Challenge(UUID(claims["sub"]), UUID(claims["team"]), UUID(claims["jti"]))
+        except (TokenRefused, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidChallenge from error
+
+    def _sign(self, claims: dict[str, Any], typ: str, lifetime: timedelta) -> str:
+        now = int(time.time())
+        standard = {"iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + int(lifetime.total_seconds())}
+        return self.ring.sign(json.dumps(claims | standard, separators=(",", ":")).encode(), typ=typ)
+
+    def _read(self, token: str, typ: str) -> dict[str, Any]:
+        """Return the claims of a token of this kind that is for us and holds now.
+
+        We write every token that we read, so a claim of any other shape than ours is refused.
+        """
+        signed = self.ring.verify(token)
+        claims = cast("dict[str, Any]", json.loads(signed.payload))
+        now = time.time()
+        if signed.header["typ"] != typ or claims["iss"] != ISSUER or claims["aud"] != AUDIENCE:
+            raise ValueError("of another kind, or not from us, or not for us")
+        if type(claims["iat"]) is not int or type(claims["exp"]) is not int:
+            raise TypeError("no times")
+        if claims["exp"] + LEEWAY <= now or claims["iat"] - LEEWAY > now:
+            raise ValueError("expired, or from the future")
+        return claims

@@ -4,12 +4,19 @@
 """
 
 import re
+from functools import cache
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
 LEAST_BITS: Final = 2048
 """Of an RSA key: RFC 7518, section 3.3."""
@@ -25,6 +32,7 @@ class KeyUnusable(ValueError):
     """A key cannot be used. The message goes on after the variable's name, and holds nothing of the key."""
 
 
+@cache  # to find an RSA key sound takes some 50 ms
 def read_private(text: str, algorithm: str) -> PrivateKey:
     """Return the private key of `algorithm` (RS256 or EdDSA) in a PEM.
 
@@ -53,6 +61,11 @@ def read_public(text: str, algorithm: str) -> tuple[PublicKey, ...]:
     if text.strip() and _BLOCK.sub("", text).strip():
         raise KeyUnusable("is no public key in PEM")
     return tuple(_read_public(block, algorithm) for block in blocks)
+
+
+def material(key: PrivateKey) -> bytes:
+    """Return the secret that a private key is, the same however its PEM was written."""
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _read_public(block: str, algorithm: str) -> PublicKey:

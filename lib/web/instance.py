@@ -14,6 +14,7 @@ from lib.unhindered import settle
 from lib.web.leaving import stop_all
 
 if TYPE_CHECKING:
+    from lib.auth.seal import Seal
     from lib.auth.tokens import TokenSigner
     from lib.chat.turn import TurnDeps
     from lib.db.session import Database
@@ -38,13 +39,19 @@ class Instance:
 
     @cached_property
     def signer(self) -> "TokenSigner":
-        """What signs and reads access tokens."""
+        """What signs and reads tokens."""
+        from lib.auth.keys import KeyRing
         from lib.auth.tokens import TokenSigner
 
-        secret = self.settings.jwt_secret_key
-        return TokenSigner(
-            secret.get_secret_value() if secret else "", timedelta(minutes=self.settings.access_token_expire_minutes)
-        )
+        lifetime = timedelta(minutes=self.settings.access_token_expire_minutes)
+        return TokenSigner(KeyRing.from_settings(self.settings), lifetime)
+
+    @cached_property
+    def seal(self) -> "Seal":
+        """What seals the secrets that are stored."""
+        from lib.auth.seal import Seal
+
+        return Seal.from_settings(self.settings)
 
     @cached_property
     def turn(self) -> "TurnDeps":
