@@ -68,6 +68,13 @@ class InvalidCredentials(ParleyError):
     detail = "The email or the password is wrong."
 
 
+class InvalidCode(ParleyError):
+    """A code of a second factor that is wrong, too old, or used: an app's or a recovery code."""
+
+    code = "code_invalid"
+    detail = "This code is not valid, or was used. Wait for the next one that your app shows."
+
+
 class Forbidden(ParleyError):
     """Signed in, and not allowed."""
 
@@ -122,6 +129,20 @@ class EmailOnlyLoginDisabled(Forbidden):
 
     code = "email_only_login_disabled"
     detail = "Signing in takes a password here."
+
+
+class SecondFactorEnabled(ParleyError):
+    """A second factor cannot be begun while there is one."""
+
+    code = "second_factor_enabled"
+    detail = "This account has a second factor already. Disable it first."
+
+
+class SecondFactorMissing(ParleyError):
+    """There is no second factor to do this with."""
+
+    code = "second_factor_missing"
+    detail = "This account has no second factor. Set one up first."
 
 
 class TeamRequired(ParleyError):
