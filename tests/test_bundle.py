@@ -65,13 +65,13 @@ def test_a_requirement_names_no_host() -> None:
 
 def test_an_example_of_the_environment_holds_no_secret() -> None:
     example = (ROOT / ".env.example").read_text()
-    for name in ("JWT_SECRET_KEY", "INTERNAL_API_KEY", "OPENAI_API_KEY", "NEON_DATABASE_URL"):
+    for name in ("JWT_SECRET_KEY", "JWT_PRIVATE_KEY", "SEAL_KEY", "SMTP_URL", "INTERNAL_API_KEY", "NEON_DATABASE_URL"):
         assert re.search(rf"^#{name}=$", example, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("source", "destination"), TABLE.items())
 def test_a_route_is_a_path_or_a_prefix_and_leads_to_a_function(source: str, destination: str) -> None:
-    assert re.fullmatch(r"(/[a-z0-9-]+)+(/\(\.\*\))?", source)
+    assert re.fullmatch(r"(/[a-z0-9.-]+)+(/\(\.\*\))?", source)
     assert (ROOT / destination.removeprefix("/")).is_file()
 
 
