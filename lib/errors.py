@@ -40,6 +40,20 @@ class BodyTooLarge(ParleyError):
     detail = "The request body is too large."
 
 
+class ImageTooLarge(BodyTooLarge):
+    """A picture that is larger than any that is kept."""
+
+    code = "image_too_large"
+    detail = "A picture has at most 2 MB."
+
+
+class UnsupportedImage(ParleyError):
+    """What was sent as a picture is none that every browser shows, or not a whole one."""
+
+    code = "unsupported_image"
+    detail = "This is no picture that is taken: PNG, JPEG, GIF and WebP are."
+
+
 class Unauthenticated(ParleyError):
     """No credential, or one that does not hold."""
 
@@ -110,11 +124,32 @@ class ConversationNotFound(NotFound):
     detail = "There is no such conversation."
 
 
+class TeamNotFound(NotFound):
+    """No such team, or none that is active."""
+
+    code = "team_not_found"
+    detail = "There is no such team."
+
+
 class EmailTaken(ParleyError):
     """The address has an account in this team."""
 
     code = "email_taken"
     detail = "This email already has an account."
+
+
+class LastAdmin(ParleyError):
+    """A change that would leave a team without an active administrator."""
+
+    code = "last_admin"
+    detail = "This is the team's last administrator. Make another one first."
+
+
+class TooManyKeys(ParleyError):
+    """An account has as many API keys as it may have."""
+
+    code = "too_many_keys"
+    detail = "This account has as many API keys as it may have. Revoke one first."
 
 
 class SetupDone(ParleyError):
