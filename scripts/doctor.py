@@ -27,7 +27,7 @@ from scripts.checkup.providers import check_providers
 from scripts.checkup.search import check_search
 from scripts.checkup.storage import check_storage
 from scripts.checkup.traces import check_traces
-from scripts.checkup.variables import check_variables, secret_of
+from scripts.checkup.variables import check_variables, secrets_of
 
 STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 SHORTEST: Final = 6
@@ -83,7 +83,7 @@ async def check(settings: Settings, *, complete: bool) -> list[Finding]:
 
 def without_secrets(text: str, settings: Settings) -> str:
     """Take out of a sentence whatever is secret, should a check have let it in."""
-    held = [value for name in type(settings).model_fields if (value := secret_of(settings, name))]
+    held = [value for name in type(settings).model_fields for value in secrets_of(settings, name)]
     url = urlsplit(settings.database_url.get_secret_value()) if settings.database_url else None
     password = url.password if url else None
     for secret in filter(None, [*held, password, unquote(password or "")]):

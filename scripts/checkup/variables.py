@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -16,7 +16,21 @@ VARIED: Final = 10
 """Different characters that a random secret of 32 has at least: fewer are not to be expected in a billion of them."""
 WORDS: Final = re.compile("secret|change|password|example|default", re.IGNORECASE)
 """What the secrets of examples are made of, too long to be in a random one by chance."""
-OURS: Final = ("jwt_secret_key", "internal_api_key", "cron_secret")
+OURS: Final = (
+    "jwt_secret_key",
+    "jwt_previous_secret_keys",
+    "seal_key",
+    "setup_token",
+    "internal_api_key",
+    "cron_secret",
+)
+LOST: Final = {
+    "jwt_secret_key": "nobody can sign in",
+    "seal_key": "what is sealed is lost when the key that signs tokens changes",
+    "internal_api_key": "calls that need it are refused",
+    "cron_secret": "calls that need it are refused",
+}
+"""What does not work without one; those not named are only needed by who wants them."""
 LONGEST_TURN: Final = 290
 """Seconds: what runs chat on Vercel and on Lambda ends after 300."""
 MAKE: Final = "make one with `openssl rand -base64 32`"
@@ -27,7 +41,7 @@ def check_variables(settings: Settings) -> list[Finding]:
     checks = {
         "secrets": [*_secrets(settings), *_equal_secrets(settings)],
         "origins": [*_origins(settings)],
-        "variables": [*_environment(settings), *_clear_text(settings), *_times(settings)],
+        "variables": [*_environment(settings), *_mail(settings), *_clear_text(settings), *_times(settings)],
     }
     fine = {"secrets": "strong, and each its own", "origins": _named(settings), "variables": "consistent"}
     return [finding for name, found in checks.items() for finding in (found or [Finding(name, "ok", fine[name])])]
@@ -39,32 +53,31 @@ def _named(settings: Settings) -> str:
 
 def _secrets(settings: Settings) -> Iterator[Finding]:
     for name in OURS:
-        secret: SecretStr | None = getattr(settings, name)
-        if secret is None:
-            lost = "nobody can sign in" if name == "jwt_secret_key" else "calls that need it are refused"
-            yield Finding("secrets", "warning", f"{name.upper()} is not set, so {lost}: {MAKE}.")
-            continue
-        value = secret.get_secret_value()
-        if len(value) < SECRET_LENGTH:
-            yield Finding("secrets", "failed", f"{name.upper()} has fewer than {SECRET_LENGTH} characters: {MAKE}.")
-        elif len(set(value)) < VARIED:
-            yield Finding("secrets", "failed", f"{name.upper()} can be guessed, it repeats itself: {MAKE}.")
-        elif WORDS.search(value):
-            yield Finding("secrets", "failed", f"{name.upper()} can be guessed, it is made of words: {MAKE}.")
+        held = secrets_of(settings, name)
+        if not held and name in LOST and not (name == "jwt_secret_key" and settings.jwt_algorithm != "HS256"):
+            yield Finding("secrets", "warning", f"{name.upper()} is not set, so {LOST[name]}: {MAKE}.")
+        for value in held:
+            if len(value) < SECRET_LENGTH:
+                yield Finding("secrets", "failed", f"{name.upper()} has fewer than {SECRET_LENGTH} characters: {MAKE}.")
+            elif len(set(value)) < VARIED:
+                yield Finding("secrets", "failed", f"{name.upper()} can be guessed, it repeats itself: {MAKE}.")
+            elif WORDS.search(value):
+                yield Finding("secrets", "failed", f"{name.upper()} can be guessed, it is made of words: {MAKE}.")
 
 
 def _equal_secrets(settings: Settings) -> Iterator[Finding]:
-    held = {name: secret_of(settings, name) for name in type(settings).model_fields}
-    for one, other in combinations([name for name, value in held.items() if value], 2):
-        if held[one] == held[other] and (one in OURS or other in OURS):
+    held = {name: {*secrets_of(settings, name)} for name in type(settings).model_fields}
+    for one, other in combinations(held, 2):
+        if held[one] & held[other] and (one in OURS or other in OURS):
             names = f"{one.upper()} and {other.upper()}"
             yield Finding("secrets", "failed", f"{names} are the same, so whoever has one has both: {MAKE}.")
 
 
-def secret_of(settings: Settings, name: str) -> str | None:
-    """Return the value of a variable that is secret; None for any other."""
-    value = getattr(settings, name)
-    return value.get_secret_value() if isinstance(value, SecretStr) else None
+def secrets_of(settings: Settings, name: str) -> tuple[str, ...]:
+    """Return what a variable holds that is secret: nothing where it is not set, or tells no secret."""
+    value: object = getattr(settings, name)
+    held = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
+    return tuple(secret.get_secret_value() for secret in held if isinstance(secret, SecretStr))
 
 
 def _origins(settings: Settings) -> Iterator[Finding]:
@@ -91,6 +104,12 @@ def _environment(settings: Settings) -> Iterator[Finding]:
         )
     elif settings.guest_chat:
         yield Finding("variables", "warning", "GUEST_CHAT is on: anybody may spend your tokens.")
+
+
+def _mail(settings: Settings) -> Iterator[Finding]:
+    if settings.environment == "production" and not (settings.smtp_url or settings.ses_region):
+        lost = "nobody who forgot a password can set a new one"
+        yield Finding("variables", "warning", f"SMTP_URL and SES_REGION are not set, so {lost}: set one of them.")
 
 
 def _clear_text(settings: Settings) -> Iterator[Finding]:

@@ -47,8 +47,12 @@ def production(**more: Any) -> Settings:
     given: dict[str, Any] = {
         "environment": "production",
         "jwt_secret_key": STRONG,
+        "seal_key": STRONG[1:] + STRONG[0],
         "internal_api_key": STRONG[::-1],
         "cron_secret": STRONG.swapcase(),
+        "mail_from": "parley@example.com",
+        "smtp_url": "smtps://user:word@mail.example.com",
+        "public_url": "https://chat.example.com",
         "allowed_origins": ["https://chat.example.com"],
         "guest_chat": False,
     }
@@ -94,6 +98,11 @@ def test_good_variables_are_called_good() -> None:
         ),
         ({"openai_api_key": STRONG}, "failed", "OPENAI_API_KEY and JWT_SECRET_KEY are the same"),
         ({"cron_secret": None}, "warning", "CRON_SECRET is not set, so calls that need it are refused: make one"),
+        ({"seal_key": ()}, "warning", "SEAL_KEY is not set, so what is sealed is lost when the key that signs tokens"),
+        ({"seal_key": f"{STRONG[::2] * 2},{STRONG}"}, "failed", "JWT_SECRET_KEY and SEAL_KEY are the same, so whoever"),
+        ({"seal_key": f"{STRONG[::2] * 2},{'ab' * 20}"}, "failed", "SEAL_KEY can be guessed, it repeats itself"),
+        ({"setup_token": "your-secret-token-of-the-first-administrator"}, "failed", "SETUP_TOKEN can be guessed"),
+        ({"smtp_url": None}, "warning", "SMTP_URL and SES_REGION are not set, so nobody who forgot a password"),
         ({"environment": "development", "jwt_secret_key": "short"}, "failed", "JWT_SECRET_KEY has fewer than 32"),
         ({"environment": "development"}, "warning", "check a deployment's variables with --production."),
         ({"allowed_origins": []}, "warning", "ALLOWED_ORIGINS is empty: no page of another origin can call."),
@@ -466,9 +475,9 @@ async def test_every_part_is_checked(database_url: str, openai_double: OpenAISer
 
 
 def test_a_secret_in_a_sentence_is_taken_out() -> None:
-    settings = settings_of("postgresql://u:p%40ss-word@h/d", cron_secret=STRONG)
-    said = without_secrets(f"{STRONG} p@ss-word p%40ss-word and {settings.jwt_secret_key}", settings)
-    assert said == "[secret] [secret] [secret] and **********"
+    settings = settings_of("postgresql://u:p%40ss-word@h/d", cron_secret=STRONG, seal_key="first-one,second-one")
+    said = without_secrets(f"{STRONG} p@ss-word p%40ss-word second-one and {settings.jwt_secret_key}", settings)
+    assert said == "[secret] [secret] [secret] [secret] and **********"
 
 
 def test_the_table_and_the_exit_status(database_url: str, tmp_path: Path) -> None:
