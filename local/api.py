@@ -25,7 +25,9 @@ class _Server(uvicorn.Server):
 def main() -> None:
     """Run as a local part, on a bound socket that the starter hands over: `python -m local.api DESCRIPTOR`."""
     listener = socket.socket(fileno=int(sys.argv[1]))
-    config = uvicorn.Config("lib.web.local:app", access_log=False, timeout_graceful_shutdown=LAST_WORDS)
+    config = uvicorn.Config(
+        "lib.web.local:app", access_log=False, proxy_headers=False, timeout_graceful_shutdown=LAST_WORDS
+    )
     asyncio.run(_Server(config).serve([listener]))
 
 

@@ -68,6 +68,10 @@ class Identity(Base):
         default_factory=development_secret("cron_secret"),
         description="for jobs that a schedule calls (Authorization: Bearer); development makes its own. Unset: refused",
     )
+    edge_key: SecretStr | None = Field(
+        default=None,
+        description="on AWS, with what the CloudFront of scripts/aws/front.yml shows that a client's address is from it",
+    )
     email_only_login: bool = Field(
         default=False, description="whether an email alone signs in, without a password; production refuses true"
     )

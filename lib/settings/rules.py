@@ -60,6 +60,7 @@ def _weak_in_production(settings: Identity) -> Iterator[str]:
         "SETUP_TOKEN": (settings.setup_token,),
         "INTERNAL_API_KEY": (settings.internal_api_key,),
         "CRON_SECRET": (settings.cron_secret,),
+        "EDGE_KEY": (settings.edge_key,),
     }
     if getattr(settings, signs.lower()) is None:
         yield f"{signs} is required in production"

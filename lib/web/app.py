@@ -19,6 +19,7 @@ from lib.errors import ParleyError
 from lib.telemetry import logs
 from lib.web.instance import Instance, this_instance
 from lib.web.leaving import stopping_on_sigterm
+from lib.web.limits import headers_of
 from lib.web.middleware import BodyLimit, LastResort, RequestLog
 
 STATUS: Final[dict[type[ParleyError], int]] = {
@@ -82,7 +83,7 @@ def function(*routers: APIRouter, instance: Instance | None = None) -> FastAPI:
         allow_origins=settings.allowed_origins,
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-        expose_headers=["X-Request-ID", "Retry-After"],
+        expose_headers=["X-Request-ID", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"],
         allow_credentials=True,
     )
     app.add_middleware(RequestLog)
@@ -137,7 +138,9 @@ async def _refuse_http(_request: Request, error: Exception) -> Response:
 
 def _answer_to(error: ParleyError) -> Response:
     status = next(STATUS[ancestor] for ancestor in type(error).__mro__ if ancestor in STATUS)
-    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+    if isinstance(error, errors.RateLimited):
+        headers |= headers_of(error)
     return _error(status, str(error), error.code, headers)
 
 

@@ -30,7 +30,8 @@ class RequestLog:
     """Gives each request an id, the caller's own if it is one, and a line in the log once it has ended.
 
     The answer says the id in `X-Request-ID`, and, where its route says nothing else, that no cache may keep it or give
-    it to somebody else who asks for the same path: it may be one user's own. The line is written at INFO, also for a
+    it to somebody else who asks for the same path: it may be one user's own. Headers that the request's work has put
+    into `request.state.headers` are on the answer whatever it is, an error too. The line is written at INFO, also for a
     stream that was left or broke off; what the request's work has told `lib.telemetry.logs.note` is in it. At a higher
     level nothing is gathered.
     """
@@ -58,6 +59,8 @@ class RequestLog:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = own
                 headers.setdefault("Cache-Control", "no-store")
+                for name, value in scope.get("state", {}).get("headers", {}).items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:
