@@ -1,6 +1,7 @@
 """Who a credential speaks for."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -17,3 +18,14 @@ class Identity:
     team_id: UUID
     role: Role
     session_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Whose API key it is and what it may do, which never changes. Whether it still works is not said."""
+
+    id: UUID
+    user_id: UUID
+    team_id: UUID
+    scopes: frozenset[Scope]
+    expires_at: datetime | None

@@ -1,0 +1,126 @@
+"""API keys: how a program shows whose work it does.
+
+A key is `parley_<id>_<secret>`: 16 bytes that name it and 32 that prove it, both in base64url (RFC 4648, 5). Its prefix
+lets a scanner of leaked secrets know it. The database has a SHA-256 of the whole, which is enough for 256 random bits.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from lib.auth.callers import KEY_PREFIX, Caller
+from lib.auth.identity import Key, Scope
+from lib.db.events import Client
+from lib.db.session import Database
+from lib.db.tenant import EVERY_TEAM
+from lib.errors import Unauthenticated
+from lib.ids import new_id
+from lib.store import api_keys
+from lib.store.api_keys import ListedKey, NewKey
+
+MOST_KNOWN: Final = 1_000
+"""Keys that an instance remembers: a few hundred bytes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A key that was made: the only time that it is whole."""
+
+    key: str
+    listed: ListedKey
+
+
+class KeyReader:
+    """Reads the keys that programs send, and remembers those that were right: one round trip a key and instance."""
+
+    def __init__(self, database: Database) -> None:
+        """Look keys up in `database`."""
+        self._database = database
+        self._known: dict[bytes, Key] = {}
+
+    async def read(self, key: str) -> Key:
+        """Return whose key it is.
+
+        Raises:
+            Unauthenticated: it is nobody's, or was revoked or has expired by the time that it was first seen here.
+            DatabaseUnavailable: it was not seen here yet, and nobody knows.
+        """
+        digest = _digest(key)
+        found = self._known.pop(digest, None) or await self._look_up(key, digest)
+        if found.expires_at is not None and found.expires_at <= datetime.now(UTC):
+            raise Unauthenticated(_DEAD)
+        self._known[digest] = found  # the one used last is the last to be forgotten
+        if len(self._known) > MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        return found
+
+    async def _look_up(self, key: str, digest: bytes) -> Key:
+        if (key_id := id_in(key)) is None:
+            raise Unauthenticated(_DEAD)
+        async with self._database.one_statement(EVERY_TEAM) as connection:
+            kept = await api_keys.find(connection, key_id)
+        if kept is None or not hmac.compare_digest(kept.secret_hash, digest):
+            raise Unauthenticated(_DEAD)
+        return Key(key_id, kept.user_id, kept.team_id, frozenset(kept.scopes), kept.expires_at)
+
+
+async def make_key(
+    database: Database,
+    caller: Caller,
+    *,
+    name: str,
+    scopes: Collection[Scope],
+    expires_at: datetime | None,
+    client: Client,
+) -> Made:
+    """Make a key that does the caller's work.
+
+    Raises:
+        Forbidden: it would be an administrator's, and its owner is none.
+        TooManyKeys: the account has as many as it may have.
+        DatabaseUnavailable: there is no new key.
+    """
+    key_id = new_id()
+    key = f"{name_of(key_id)}_{secrets.token_urlsafe(32)}"
+    sorted_scopes = sorted(scopes)
+    new = NewKey(
+        id=key_id,
+        team_id=caller.team_id,
+        user_id=caller.user,
+        name=name,
+        scopes=tuple(sorted_scopes),
+        secret_hash=_digest(key),
+        expires_at=expires_at,
+    )
+    async with database.one_statement(caller.tenant(admin="admin" in scopes)) as connection:
+        created_at = await api_keys.create(connection, new, client=client)
+    return Made(key, ListedKey(key_id, name, sorted_scopes, created_at, None, expires_at))
+
+
+def name_of(key_id: UUID) -> str:
+    """Return the part of a key that is no secret."""
+    return f"{KEY_PREFIX}{urlsafe_b64encode(key_id.bytes).decode().rstrip('=')}"
+
+
+def id_in(key: str) -> UUID | None:
+    """Return the id that a key names, or None when it is not written as a key is."""
+    if (written := _WRITTEN.fullmatch(key)) is None:
+        return None
+    key_id = UUID(bytes=urlsafe_b64decode(f"{written[1]}=="))
+    # Of the last letter two bits count, so that sixteen spell each id; one of them is ours.
+    return key_id if key.startswith(f"{name_of(key_id)}_") else None
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode(errors="replace")).digest()
+
+
+_DEAD: Final = "This API key is not valid."
+_WRITTEN: Final = re.compile(rf"{KEY_PREFIX}([A-Za-z0-9_-]{{22}})_[A-Za-z0-9_-]{{43}}")
