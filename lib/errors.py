@@ -26,6 +26,13 @@ class InvalidRequest(ParleyError):
     detail = "The request is not valid."
 
 
+class PasswordTooCommon(InvalidRequest):
+    """A new password is one of those that everybody tries first."""
+
+    code = "password_too_common"
+    detail = "This password is one of the most common. Choose another."
+
+
 class MethodNotAllowed(ParleyError):
     """The path exists, and does not take this method."""
 
@@ -197,6 +204,20 @@ class RateLimited(ParleyError):
         """Keep what the client is told: attempts a minute, and seconds."""
         super().__init__(detail, retry_after=retry_after)
         self.limit = limit
+
+
+class Busy(ParleyError):
+    """More people sign in at this moment than this instance has time for."""
+
+    code = "busy"
+    detail = "Too many people are signing in right now. Try again shortly."
+
+
+class MailUnavailable(ParleyError):
+    """This deployment sends no mail: the operator has to say how."""
+
+    code = "mail_unavailable"
+    detail = "This deployment cannot send mail. Ask whoever runs it."
 
 
 class DatabaseUnavailable(ParleyError):

@@ -6,30 +6,59 @@ import hashlib
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Final
 
 import bcrypt
 
+from lib.errors import Busy
+
 COST: Final = 12
 """About a quarter of a second of CPU a hash."""
+MOST_WAITING: Final = 64
+"""Passwords that wait for their hash at most, the one under way among them: the last of them for sixteen seconds."""
 
 # One thread: bcrypt lets go of the interpreter lock, and two at once would leave no core to the event loop.
 _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bcrypt")
+_places = BoundedSemaphore(MOST_WAITING)
 
 # The hash of a password nobody has, for addresses nobody has, so that both take the same time.
 _NOBODY: Final = b"$2b$12$UTxRWXEBLS5/13hB2dKliepSnTZuLH2YEesT5dgjC4pq2oC6PKHMS"
 
+_COMMON: Final = Path(__file__).with_name("common_passwords.txt")
+
 
 async def hash_password(password: str) -> str:
-    """Return the bcrypt hash to keep."""
+    """Return the bcrypt hash to keep.
+
+    Raises:
+        Busy: too many passwords wait for theirs.
+    """
     return await _off_the_loop(lambda: bcrypt.hashpw(_digest(password), bcrypt.gensalt(COST)).decode("ascii"))
 
 
 async def verify_password(password: str, password_hash: str | None) -> bool:
-    """Say whether the password fits the hash; None takes as long and never fits."""
+    """Say whether the password fits the hash; None takes as long and never fits.
+
+    Raises:
+        Busy: too many passwords wait for their hash.
+    """
     kept = _NOBODY if password_hash is None else password_hash.encode("ascii")
     fits = await _off_the_loop(lambda: bcrypt.checkpw(_digest(password), kept))
     return fits and password_hash is not None
+
+
+def is_common(password: str) -> bool:
+    """Say whether a password is one of those that everybody tries first, in capitals or not (ASVS 6.2.4)."""
+    return unicodedata.normalize("NFKC", password).casefold() in _common()
+
+
+@cache
+def _common() -> frozenset[str]:
+    """Read the list when the first password is chosen: most instances never see one (docs/decisions/passwords.md)."""
+    return frozenset(_COMMON.read_text().splitlines())
 
 
 def _digest(password: str) -> bytes:
@@ -39,4 +68,8 @@ def _digest(password: str) -> bytes:
 
 
 async def _off_the_loop[T](work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_worker, work)
+    if not _places.acquire(blocking=False):
+        raise Busy(retry_after=MOST_WAITING // 4)
+    hashing = _worker.submit(work)
+    hashing.add_done_callback(lambda _: _places.release())
+    return await asyncio.wrap_future(hashing)

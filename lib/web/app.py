@@ -24,6 +24,7 @@ from lib.web.middleware import BodyLimit, LastResort, RequestLog
 
 STATUS: Final[dict[type[ParleyError], int]] = {
     errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
+    errors.PasswordTooCommon: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
     errors.InvalidCredentials: HTTPStatus.UNAUTHORIZED,
     errors.InvalidCode: HTTPStatus.UNAUTHORIZED,
@@ -37,6 +38,8 @@ STATUS: Final[dict[type[ParleyError], int]] = {
     errors.TeamRequired: HTTPStatus.CONFLICT,
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.MailUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ReportTooLong: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -120,7 +123,9 @@ async def _refuse_invalid(_request: Request, error: Exception) -> Response:
         {"type": fault["type"], "loc": [_printable(part) for part in fault["loc"]], "msg": fault["msg"]}
         for fault in error.errors()
     ]
-    return _error(HTTPStatus.UNPROCESSABLE_ENTITY, faults, errors.InvalidRequest.code)
+    common = any(fault["type"] == errors.PasswordTooCommon.code for fault in faults)
+    kind = errors.PasswordTooCommon if common else errors.InvalidRequest
+    return _error(HTTPStatus.UNPROCESSABLE_ENTITY, faults, kind.code)
 
 
 def _printable(part: str | int) -> str | int:
