@@ -1,8 +1,8 @@
-"""Accounts: register and log in; and the keys that tokens are signed with."""
+"""Accounts, log-ins, second factors and users; and the keys that tokens are signed with."""
 
 from lib.web.app import function
 from lib.web.aws import on_lambda
-from lib.web.routes import auth, jwks
+from lib.web.routes import identity, jwks
 
-app = function(auth.router, jwks.router)
+app = function(identity.router, jwks.router)
 lambda_handler = on_lambda(app)

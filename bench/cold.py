@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -31,12 +30,10 @@ from rich.table import Table
 from bench.sizes import table as weights_table
 from bench.sizes import weigh
 from bench.upstream import upstream
-from lib.auth.identity import Identity
-from lib.auth.passwords import hash_password
-from lib.auth.tokens import TokenSigner
-from lib.db.session import Database
-from lib.ids import DEFAULT_TEAM_ID, new_id
-from lib.store import users
+from lib.auth.accounts import Registration, register
+from lib.db.events import NO_CLIENT
+from lib.settings import get_settings
+from lib.web.instance import Instance
 from local.child import ROOT
 from local.postgres import postgres
 from scripts.export import uv
@@ -111,8 +108,7 @@ def main() -> int:
 
 async def _measure(database_url: str) -> dict[Case, list[Start]]:
     """Start each case once in every round. The first round writes bytecode and does not count."""
-    user_id = await _account(database_url)
-    token = TokenSigner(SECRET, timedelta(hours=1)).sign(Identity(user_id, DEFAULT_TEAM_ID, "user"))
+    token, user_id = await _account(database_url)
     starts: dict[Case, list[Start]] = {case: [] for case in cases(token, str(user_id))}
     async with upstream() as services:
         environment = _environment(database_url, services)
@@ -124,15 +120,16 @@ async def _measure(database_url: str) -> dict[Case, list[Start]]:
     return starts
 
 
-async def _account(url: str) -> UUID:
-    database = Database(url)
-    user_id, password_hash = new_id(), await hash_password(PASSWORD)
-    async with database.one_statement() as connection:
-        await users.create(
-            connection, user_id=user_id, team_id=DEFAULT_TEAM_ID, email=EMAIL, password_hash=password_hash
-        )
-    await database.close()
-    return user_id
+async def _account(url: str) -> tuple[str, UUID]:
+    """Return an access token, and whose it is."""
+    instance = Instance(get_settings(Path(os.devnull), DATABASE_URL=url, jwt_secret_key=SECRET))
+    wanted = Registration(email=EMAIL, password=PASSWORD)
+    made, _ = await register(instance.database, wanted, client=NO_CLIENT)
+    tokens = await instance.sessions.begin(
+        user_id=made.id, team_id=made.team_id, role=made.role, method="password", client=NO_CLIENT
+    )
+    await instance.close()
+    return tokens.access, made.id
 
 
 def _environment(database_url: str, services: str) -> dict[str, str]:

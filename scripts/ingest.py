@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lib.db.session import Database
+from lib.db.tenant import EVERY_TEAM
 from lib.errors import DatabaseUnavailable
 from lib.ids import DEFAULT_TEAM_ID, as_uuid
 from lib.rag.chunk import split
@@ -84,7 +85,7 @@ def team_named(name: str, database_url: str | None) -> UUID:
 async def _find_team(slug: str, database_url: str | None) -> UUID | None:
     database = Database(database_url)
     try:
-        async with database.one_statement() as connection:
+        async with database.one_statement(EVERY_TEAM) as connection:
             return await teams.find_id(connection, slug)
     except DatabaseUnavailable:
         raise IngestionFailed(f"The team {slug!r} is looked up in DATABASE_URL, which cannot be reached.") from None

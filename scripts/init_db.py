@@ -21,6 +21,7 @@ from alembic.util import CommandError
 
 from lib.auth.accounts import normalise_email
 from lib.db.session import Database
+from lib.db.tenant import EVERY_TEAM
 from lib.errors import NotFound, ParleyError
 from lib.ids import DEFAULT_TEAM_ID
 from lib.settings import SettingsInvalid, get_settings
@@ -55,7 +56,7 @@ async def keep_default_team(database: Database, slug: str) -> None:
         SettingsInvalid: another team has the slug.
         DatabaseUnavailable: it cannot be reached.
     """
-    async with database.one_statement() as connection:
+    async with database.one_statement(EVERY_TEAM) as connection:
         if await teams.find_id(connection, slug) not in {None, DEFAULT_TEAM_ID}:
             raise SettingsInvalid(f"DEFAULT_TEAM is {slug!r}, which is the slug of another team")
         await teams.keep_default(connection, slug)
@@ -71,7 +72,7 @@ async def make_admin(database: Database, email: str) -> bool:
         address = normalise_email(email)
     except ValueError:
         return False
-    async with database.one_statement() as connection:
+    async with database.one_statement(EVERY_TEAM) as connection:
         return await users.make_admin(connection, team_id=DEFAULT_TEAM_ID, email=address)
 
 

@@ -1,28 +1,32 @@
-"""Accounts: register and log in."""
+"""Accounts: register, and show who one is."""
 
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-# Its signature names dnspython's types, which a type checker does not find on every machine.
+# Its signature names the types of dnspython, which we leave out.
 from email_validator import EmailNotValidError, validate_email  # pyright: ignore[reportUnknownVariableType]
 
-from lib.auth.identity import Identity
 from lib.auth.passwords import hash_password, verify_password
+from lib.db.events import Client, new_event
 from lib.db.session import Database
-from lib.errors import InvalidCredentials, TeamRequired
+from lib.db.tenant import EVERY_TEAM
+from lib.errors import EmailTaken, InvalidCredentials, NotFound, TeamRequired
 from lib.ids import DEFAULT_TEAM_ID, new_id
-from lib.store import users
+from lib.store import security_events, users
+from lib.store.users import NewUser, User
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What an account shows of itself."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """Who wants an account. `email` is normalised; without `team_id` it is in the default team."""
 
-    id: UUID
     email: str
-    created_at: datetime
+    password: str
+    full_name: str | None = None
+    team_id: UUID = DEFAULT_TEAM_ID
 
 
 def normalise_email(email: str) -> str:
@@ -40,22 +44,31 @@ def normalise_email(email: str) -> str:
         raise ValueError(str(error)) from error
 
 
-async def register(database: Database, *, email: str, password: str) -> Account:
-    """Add an account to the default team. `email` is normalised already.
+async def register(
+    database: Database, wanted: Registration, *, client: Client, setup: bool = False
+) -> tuple[NewUser, datetime]:
+    """Make an account; with `setup` that of the team's first administrator. Return it, and when it was made.
 
     Raises:
-        EmailTaken: it has one.
+        EmailTaken: the team has one of this address.
+        TeamNotFound: there is no such team, or it is not active.
+        SetupDone: the team has an administrator already.
         DatabaseUnavailable: nothing is stored.
     """
-    user_id, password_hash = new_id(), await hash_password(password)
-    async with database.one_statement() as connection:
-        created_at = await users.create(
-            connection, user_id=user_id, team_id=DEFAULT_TEAM_ID, email=email, password_hash=password_hash
-        )
-    return Account(user_id, email, created_at)
+    new = NewUser(
+        id=new_id(),
+        team_id=wanted.team_id,
+        email=wanted.email,
+        password_hash=await hash_password(wanted.password),
+        role="admin" if setup else "user",
+        full_name=wanted.full_name,
+    )
+    async with database.one_statement(EVERY_TEAM) as connection:
+        created_at = await users.create(connection, new, client=client, setup=setup)
+    return new, created_at
 
 
-async def log_in(database: Database, *, email: str, password: str, team: str | None) -> tuple[Account, Identity]:
+async def recognise(database: Database, *, email: str, password: str, team: str | None, client: Client) -> User:
     """Return the account that the address and the password fit.
 
     An unknown address, a wrong password and an inactive account are one error after the same work.
@@ -65,15 +78,67 @@ async def log_in(database: Database, *, email: str, password: str, team: str | N
         TeamRequired: accounts of more than one team fit, and `team` does not say which.
         DatabaseUnavailable: nobody can be told from anybody.
     """
-    async with database.one_statement() as connection:
+    async with database.one_statement(EVERY_TEAM) as connection:
         known = await users.find_by_email(connection, email, team=team)
     fitting = [user for user in known if await verify_password(password, user.password_hash)]
     if not known:
         await verify_password(password, None)
     active = [user for user in fitting if user.is_active]
     if not active:
+        await refused(database, known, client=client)
         raise InvalidCredentials
     if len(active) > 1:
         raise TeamRequired
-    user = active[0]
-    return Account(user.id, user.email, user.created_at), Identity(user.id, user.team_id, user.role)
+    return active[0]
+
+
+async def recognise_by_email(database: Database, *, email: str, client: Client) -> User:
+    """Return the default team's account of an address, made if there is none. Nothing is proven by it.
+
+    Raises:
+        InvalidCredentials: the account has a password, which is to be shown, or is off.
+        DatabaseUnavailable: nobody can be told from anybody.
+    """
+    async with database.one_statement(EVERY_TEAM) as connection:
+        known = await users.find_by_email(connection, email, team=str(DEFAULT_TEAM_ID))
+        if not known:
+            new = NewUser(id=new_id(), team_id=DEFAULT_TEAM_ID, email=email, password_hash=None)
+            with suppress(EmailTaken):  # by the same somebody, at the same time
+                await users.create(connection, new, client=client)
+            known = await users.find_by_email(connection, email, team=str(DEFAULT_TEAM_ID))
+    (user,) = known
+    if user.password_hash is not None or not user.is_active:
+        await refused(database, known, client=client)
+        raise InvalidCredentials
+    return user
+
+
+async def challenged(database: Database, user_id: UUID) -> User:
+    """Return the account of somebody who completed the second step of a log-in.
+
+    Raises:
+        InvalidCredentials: it was switched off since the first.
+        DatabaseUnavailable: nobody can be told from anybody.
+    """
+    try:
+        async with database.one_statement(EVERY_TEAM) as connection:
+            return await users.find_active(connection, user_id)
+    except NotFound:
+        raise InvalidCredentials from None
+
+
+async def refused(database: Database, known: tuple[User, ...], *, client: Client) -> None:
+    """Note a log-in that was refused: in the team of the account, or of nobody in the default team.
+
+    What was typed is nowhere in it.
+    """
+    reason = "unknown_email" if not known else "inactive" if not any(u.is_active for u in known) else "wrong_password"
+    event = new_event(
+        "login_refused",
+        team_id=known[0].team_id if known else DEFAULT_TEAM_ID,
+        user_id=known[0].id if known else None,
+        detail={"reason": reason},
+        client=client,
+    )
+    async with database.one_statement(EVERY_TEAM) as connection:
+        await security_events.record(connection, event)

@@ -2,6 +2,7 @@
 
 from lib.auth.callers import GUEST, Caller
 from lib.db.session import Database
+from lib.db.tenant import EVERY_TEAM
 from lib.errors import NotFound
 from lib.ids import as_uuid
 from lib.store import users
@@ -23,6 +24,6 @@ async def speaking_as(caller: Caller, named: str | None, database: Database) -> 
         return GUEST
     if user_id is None:
         raise NotFound(users.NOBODY)
-    async with database.one_statement() as connection:
+    async with database.one_statement(EVERY_TEAM) as connection:
         user = await users.find_active(connection, user_id)
     return Caller(team_id=user.team_id, user_id=user.id, internal=True)

@@ -4,6 +4,7 @@ import logging
 from uuid import UUID
 
 from lib.db.session import Database
+from lib.db.tenant import Tenant
 from lib.errors import DatabaseUnavailable
 from lib.store import turns
 
@@ -13,7 +14,7 @@ _log = logging.getLogger("parley.chat")
 async def retain(database: Database, *, team_id: UUID, user_id: UUID, newest: int) -> None:
     """Drop the user's conversations beyond the newest; never fail the turn it runs after. The next one tries again."""
     try:
-        async with database.one_statement() as connection:
+        async with database.one_statement(Tenant(team_id)) as connection:
             dropped = await turns.retain_newest(connection, team_id=team_id, user_id=user_id, default=newest)
     except DatabaseUnavailable:
         _log.warning("retention skipped: database unavailable")

@@ -21,6 +21,7 @@ from lib.chat.prompt import build_prompt
 from lib.chat.report import FIRST_TOKEN, model_call, note_turn
 from lib.chat.retention import retain
 from lib.db.session import Database
+from lib.db.tenant import Tenant
 from lib.errors import ParleyError, ProviderError, RetrievalUnavailable
 from lib.ids import new_id, unguessable_id
 from lib.providers.base import PromptMessage, Provider, Reasoning, Text, TokenUsage
@@ -37,12 +38,12 @@ _log = logging.getLogger("parley.chat")
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """What is asked, and by whom: `user_id` is None for a guest.
+    """What is asked, and by whom: `tenant` is the team, and who must still be signed in; `user_id` is None for a guest.
 
     `selected_text` is a passage that the reader marked, to be answered from instead of a search within `scope`.
     """
 
-    team_id: UUID
+    tenant: Tenant
     user_id: UUID | None
     content: str
     conversation_id: UUID | None = None
@@ -74,7 +75,7 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
     turn, progress = _record(request), Progress()
     searching = asyncio.create_task(_retrieve(request, deps.retriever))
     try:
-        history = await keep_question(deps.database, turn)
+        history = await keep_question(deps.database, turn, request.tenant)
         progress.begun = history is not None
         try:
             yield Started(turn.conversation_id, turn.answer_id, saved=progress.begun)
@@ -108,7 +109,7 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
 def _record(request: TurnRequest) -> TurnRecord:
     """Give the turn its ids, so that whoever keeps it, now or later, keeps the same."""
     return TurnRecord(
-        team_id=request.team_id,
+        team_id=request.tenant.team_id,
         user_id=request.user_id,
         conversation_id=request.conversation_id or unguessable_id(),
         question_id=new_id(),
@@ -125,7 +126,7 @@ async def _retrieve(request: TurnRequest, retriever: Retriever | None) -> Found:
     if retriever is None:
         return Found()
     try:
-        passages = await retriever.search(request.content, team_id=request.team_id, scope=request.scope)
+        passages = await retriever.search(request.content, team_id=request.tenant.team_id, scope=request.scope)
     except RetrievalUnavailable:
         return Found((), "unavailable")
     sources = tuple(

@@ -22,6 +22,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.util import greenlet_spawn
 
 from lib.breaker import Breaker
+from lib.db.driver import Driver, hit_the_wall
+from lib.db.tenant import Preface, Reach
 from lib.errors import DatabaseUnavailable, ReportTooLong
 
 POOL_SIZE: Final = 4
@@ -81,12 +83,23 @@ class Connection:
     """
 
     core: sqlalchemy.Connection
+    preface: Preface | None = None
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> CursorResult[*tuple[Any, ...]]:
-        """Run a statement and return its result, all rows at hand."""
-        return await greenlet_spawn(self.core.execute, statement, parameters)
+        """Run a statement and return its result, all rows at hand.
+
+        Raises:
+            Unauthenticated: the credential of the tenant's asker does not hold any more. The statement did nothing.
+            Forbidden: the asker's role is not enough, likewise.
+        """
+        driver = _driver(self.core)
+        driver.preface = self.preface
+        try:
+            return await greenlet_spawn(self.core.execute, statement, parameters)
+        finally:
+            driver.preface = None
 
 
 class Database:
@@ -98,10 +111,11 @@ class Database:
         self._engine = _make_engine(url) if url else None
 
     @asynccontextmanager
-    async def one_statement(self, *, past_breaker: bool = False) -> AsyncGenerator[Connection]:
+    async def one_statement(self, reach: Reach, *, past_breaker: bool = False) -> AsyncGenerator[Connection]:
         """Yield a connection on which each statement commits itself: one round trip instead of three.
 
         Args:
+            reach: the tenant whose rows the statements may touch, or `EVERY_TEAM` for work that is no tenant's.
             past_breaker: ask also while the breaker is open, which an answer then closes: to see how Postgres is.
 
         Raises:
@@ -111,8 +125,8 @@ class Database:
         if self._engine is None or not (past_breaker or self._breaker.allows()):
             raise DatabaseUnavailable
         try:
-            async with _connected(self._engine) as connection:
-                yield connection
+            async with _connected(self._engine) as core:
+                yield Connection(core, reach.preface())
         except Exception as error:
             if not _is_outage(error):
                 self._breaker.succeeded()
@@ -124,7 +138,7 @@ class Database:
             self._breaker.succeeded()
 
     @asynccontextmanager
-    async def one_report(self) -> AsyncGenerator[Connection]:
+    async def one_report(self, reach: Reach) -> AsyncGenerator[Connection]:
         """Yield a connection for a statement that reads much, which Postgres itself stops after `REPORT`.
 
         A statement that we hang up on would run on in the server, and a report asked for again and again pile up.
@@ -134,10 +148,11 @@ class Database:
             ReportTooLong: Postgres stopped it.
         """
         try:
-            async with self.one_statement() as connection:
-                await connection.execute(_BEGIN_REPORT)
+            async with self.one_statement(reach) as connection:
+                own = Connection(connection.core)
+                await own.execute(_BEGIN_REPORT)
                 yield connection
-                await connection.execute(_END_REPORT)
+                await own.execute(_END_REPORT)
         except OperationalError as error:
             if not isinstance(error.orig, psycopg.errors.QueryCanceled):
                 raise
@@ -160,7 +175,7 @@ def _make_engine(url: str) -> Engine:
         pool_use_lifo=True,
         isolation_level="AUTOCOMMIT",
         use_native_hstore=False,  # its types are looked up on every first connection, and we have none
-        connect_args=dict(_CONNECT),
+        connect_args=_CONNECT | {"async_creator_fn": Driver.connect},
     )
     event.listen(engine, "connect", _watch_first_words, insert=True)
     event.listen(engine, "checkout", _take_over)
@@ -168,7 +183,7 @@ def _make_engine(url: str) -> Engine:
 
 
 @asynccontextmanager
-async def _connected(engine: Engine) -> AsyncGenerator[Connection]:
+async def _connected(engine: Engine) -> AsyncGenerator[sqlalchemy.Connection]:
     """Take a connection from the pool, and give it back also when the request is cancelled meanwhile.
 
     Raises:
@@ -180,7 +195,7 @@ async def _connected(engine: Engine) -> AsyncGenerator[Connection]:
         raise DisconnectionError("the server closed each new connection") from error
     with _hung_up_after(STATEMENT, _driver(core)):  # giving back what has a transaction open asks the server, too
         try:
-            yield Connection(core)
+            yield core
         finally:
             closing = asyncio.create_task(greenlet_spawn(core.close))
             try:
@@ -195,7 +210,7 @@ def _is_outage(error: Exception) -> bool:
     if not isinstance(error, DBAPIError):
         return isinstance(error, PoolTimeout | DisconnectionError)
     if isinstance(error.orig, _UNFIT):
-        return True
+        return not hit_the_wall(error.orig)
     lost = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
     return lost and not isinstance(error.orig, _CONFLICTS)
 
@@ -205,8 +220,9 @@ _UNFIT: Final = (
     psycopg.errors.InsufficientPrivilege,
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedColumn,
+    psycopg.errors.InvalidParameterValue,
 )
-"""No writes, as during a failover; no rights for this role; no tables yet, or older ones than the code's."""
+"""No writes, as during a failover; no rights for this role; no tables or tenants' role yet, or older ones."""
 
 _CONFLICTS: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
 """What two statements do to each other on a healthy server; psycopg files them with lost connections."""
@@ -219,7 +235,7 @@ def _reason(error: Exception) -> str:
     return f"{type(fault).__name__} {state or '(no word from the server)'}"
 
 
-def _driver(connection: sqlalchemy.Connection) -> psycopg.AsyncConnection:
+def _driver(connection: sqlalchemy.Connection) -> Driver:
     driver: Any = connection.connection.driver_connection
     return driver
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from lib.db.session import Database
 from lib.db.tables import HEAD
+from lib.db.tenant import EVERY_TEAM
 from lib.errors import DatabaseUnavailable
 from lib.health.probe import Reading, Unwell, timed
 from lib.store import schema
@@ -16,7 +17,7 @@ async def read_database(database: Database, *, configured: bool) -> Reading:
 
     async def ask() -> Reading | None:
         try:
-            async with database.one_statement(past_breaker=True) as connection:
+            async with database.one_statement(EVERY_TEAM, past_breaker=True) as connection:
                 state = await schema.state(connection)
         except DatabaseUnavailable:
             raise Unwell("Postgres cannot be reached, gives us no access, or does not answer.") from None

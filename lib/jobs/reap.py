@@ -5,6 +5,7 @@ import time
 from typing import Final
 
 from lib.db.session import Database
+from lib.db.tenant import EVERY_TEAM
 from lib.store import unfinished
 
 BUDGET: Final = 20.0
@@ -23,7 +24,7 @@ async def reap(database: Database) -> int:
     """
     until, reaped, last = time.monotonic() + BUDGET, 0, unfinished.BATCH
     while last == unfinished.BATCH and time.monotonic() < until:
-        async with database.one_statement() as connection:
+        async with database.one_statement(EVERY_TEAM) as connection:
             last = await unfinished.interrupt_batch(connection)
         reaped += last
     _log.info("reaped %d unfinished answers", reaped)

@@ -16,8 +16,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from lib.db.scope import DEPLOYMENT, Scope
 from lib.db.session import Database
+from lib.db.tenant import EVERY_TEAM, Reach
 from lib.errors import DatabaseUnavailable, ReportTooLong
 from lib.health.about import about
 from lib.health.checks import Checks, read_all
@@ -28,7 +28,7 @@ CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _log = logging.getLogger("parley.health")
 
 
-async def exposition(database: Database, checks: Checks, scope: Scope) -> bytes:
+async def exposition(database: Database, checks: Checks, reach: Reach) -> bytes:
     """Return the metrics in Prometheus's text format. What cannot be found out now is left out.
 
     Raises:
@@ -40,10 +40,10 @@ async def exposition(database: Database, checks: Checks, scope: Scope) -> bytes:
     try:
         if readings["database"].status == "down":
             raise DatabaseUnavailable
-        async with database.one_report() as connection:
-            counts = await today(connection, scope)
+        async with database.one_report(reach) as connection:
+            counts = await today(connection)
     except (DatabaseUnavailable, ReportTooLong) as error:
-        if scope != DEPLOYMENT:
+        if reach is not EVERY_TEAM:
             raise
         _log.warning("metrics without turns: %s", error.code)
     registry = CollectorRegistry(auto_describe=False)

@@ -1,51 +1,43 @@
-"""What Parley does, in numbers: one statement a report, and no text of anybody."""
+"""What Parley does, in numbers: one statement a report, over all rows in reach, and no text of anybody."""
 
 import msgspec
 from sqlalchemy import TextClause, text
 
-from lib.db.scope import IN_SCOPE, SCOPE, Scope
 from lib.db.session import Connection
-from lib.errors import Forbidden
+from lib.db.tenant import IN_REACH
 from lib.metrics.reports import Chats, Users, Window, Workspaces
 
 
-async def windows(connection: Connection, scope: Scope) -> dict[str, Window]:
-    """Return the turns of the last hour, day and week: `1h`, `24h`, `7d`.
-
-    Raises:
-        Forbidden: whoever asks is no administrator any more.
-    """
-    windows = await _report(connection, _WINDOWS, scope, dict[str, Window])
+async def windows(connection: Connection) -> dict[str, Window]:
+    """Return the turns of the last hour, day and week: `1h`, `24h`, `7d`."""
+    windows = await _report(connection, _WINDOWS, dict[str, Window])
     return {name: windows[name] for name in ("1h", "24h", "7d")}  # JSON of Postgres has an order of its own
 
 
-async def users(connection: Connection, scope: Scope) -> Users:
-    """Count accounts. Raises as `windows`."""
-    return await _report(connection, _USERS, scope, Users)
+async def users(connection: Connection) -> Users:
+    """Count accounts."""
+    return await _report(connection, _USERS, Users)
 
 
-async def workspaces(connection: Connection, scope: Scope) -> Workspaces:
-    """Count workspaces. Raises as `windows`."""
-    return await _report(connection, _WORKSPACES, scope, Workspaces)
+async def workspaces(connection: Connection) -> Workspaces:
+    """Count workspaces."""
+    return await _report(connection, _WORKSPACES, Workspaces)
 
 
-async def chats(connection: Connection, scope: Scope) -> Chats:
-    """Count conversations, messages and turns. Raises as `windows`."""
-    return await _report(connection, _CHATS, scope, Chats)
+async def chats(connection: Connection) -> Chats:
+    """Count conversations, messages and turns."""
+    return await _report(connection, _CHATS, Chats)
 
 
-async def _report[T](connection: Connection, statement: TextClause, scope: Scope, kind: type[T]) -> T:
-    """Run a statement that returns how many teams it counted, and its report as JSON."""
-    row = (await connection.execute(statement, scope.parameters)).one()
-    if row.teams == 0:
-        raise Forbidden
-    return msgspec.json.decode(row.report, type=kind)
+async def _report[T](connection: Connection, statement: TextClause, kind: type[T]) -> T:
+    """Run a statement that returns its report as JSON."""
+    return msgspec.json.decode((await connection.execute(statement)).scalar_one(), type=kind)
 
 
 # Below, constants of this module are joined into statements; values only ever go in as parameters (hence noqa: S608).
 
 _WINDOWS = text(f"""
-    WITH {SCOPE}, measured AS (
+    WITH measured AS (
         SELECT period.name, said.* FROM (VALUES
             ('1h', interval '1 hour'), ('24h', interval '24 hours'), ('7d', interval '7 days')
         ) AS period (name, span), LATERAL (
@@ -57,10 +49,10 @@ _WINDOWS = text(f"""
                 percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY total_ms)
                     FILTER (WHERE outcome = 'complete') AS total
             FROM interaction_logs
-            WHERE {IN_SCOPE} AND created_at > now() - period.span AND total_ms IS NOT NULL
+            WHERE {IN_REACH} AND created_at > now() - period.span AND total_ms IS NOT NULL
         ) AS said
     )
-    SELECT (SELECT count(*) FROM scope) AS teams, CAST(jsonb_object_agg(name, jsonb_build_object(
+    SELECT CAST(jsonb_object_agg(name, jsonb_build_object(
         'turns', turns, 'failed', failed, 'interrupted', interrupted,
         'error_rate', round(CAST(failed AS numeric) / nullif(turns, 0), 4),
         'input_tokens', read, 'output_tokens', written,
@@ -71,14 +63,14 @@ _WINDOWS = text(f"""
 """)  # noqa: S608
 
 _USERS = text(f"""
-    WITH {SCOPE}, account AS (
-        SELECT id, role, is_active, created_at FROM users WHERE {IN_SCOPE}
+    WITH account AS (
+        SELECT id, role, is_active, created_at FROM users WHERE {IN_REACH}
     ), chatted AS (
         SELECT user_id, max(created_at) AS latest FROM interaction_logs
-        WHERE {IN_SCOPE} AND created_at > now() - interval '30 days' AND user_id IS NOT NULL
+        WHERE {IN_REACH} AND created_at > now() - interval '30 days' AND user_id IS NOT NULL
         GROUP BY user_id
     )
-    SELECT (SELECT count(*) FROM scope) AS teams, CAST(jsonb_build_object(
+    SELECT CAST(jsonb_build_object(
         'total', count(*),
         'enabled', count(*) FILTER (WHERE is_active),
         'by_role', jsonb_build_object(
@@ -96,19 +88,19 @@ _USERS = text(f"""
 """)  # noqa: S608
 
 _WORKSPACES = text(f"""
-    WITH {SCOPE}, space AS (
+    WITH space AS (
         SELECT count(*) AS total, count(archived_at) AS archived,
             count(*) FILTER (WHERE created_at > now() - interval '30 days') AS new
-        FROM workspaces WHERE {IN_SCOPE}
+        FROM workspaces WHERE {IN_REACH}
     ), member AS (
         SELECT count(*) AS memberships, count(DISTINCT user_id) AS members,
             count(*) FILTER (WHERE role = 'OWNER') AS owners, count(*) FILTER (WHERE role = 'MEMBER') AS ordinary,
             count(*) FILTER (WHERE role = 'GUEST') AS guests
-        FROM workspace_members WHERE {IN_SCOPE}
+        FROM workspace_members WHERE {IN_REACH}
     ), thread AS (
-        SELECT count(*) AS conversations FROM conversations WHERE {IN_SCOPE} AND workspace_id IS NOT NULL
+        SELECT count(*) AS conversations FROM conversations WHERE {IN_REACH} AND workspace_id IS NOT NULL
     )
-    SELECT (SELECT count(*) FROM scope) AS teams, CAST(jsonb_build_object(
+    SELECT CAST(jsonb_build_object(
         'total', total, 'archived', archived, 'new_30d', new, 'members', members,
         'memberships', jsonb_build_object('OWNER', owners, 'MEMBER', ordinary, 'GUEST', guests),
         'conversations', conversations,
@@ -118,18 +110,18 @@ _WORKSPACES = text(f"""
 """)  # noqa: S608
 
 _CHATS = text(f"""
-    WITH {SCOPE}, thread AS (
+    WITH thread AS (
         SELECT count(*) AS total, count(user_id) AS of_users, count(workspace_id) AS in_workspaces
-        FROM conversations WHERE {IN_SCOPE}
+        FROM conversations WHERE {IN_REACH}
     ), message AS MATERIALIZED (
-        SELECT (SELECT count(*) FROM messages WHERE {IN_SCOPE}) AS total,
-            (SELECT count(*) FROM messages WHERE {IN_SCOPE} AND status = 'streaming') AS streaming
+        SELECT (SELECT count(*) FROM messages WHERE {IN_REACH}) AS total,
+            (SELECT count(*) FROM messages WHERE {IN_REACH} AND status = 'streaming') AS streaming
     ), turn AS MATERIALIZED (
         SELECT CAST(created_at AT TIME ZONE 'UTC' AS date) AS day, coalesce(model, 'none') AS model, outcome,
             count(*) AS turns, sum(input_tokens) AS read, count(input_tokens) AS reads,
             sum(output_tokens) AS written, count(output_tokens) AS writes
         FROM interaction_logs
-        WHERE {IN_SCOPE} AND total_ms IS NOT NULL
+        WHERE {IN_REACH} AND total_ms IS NOT NULL
             AND created_at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - interval '13 days'
         GROUP BY 1, 2, 3
     ), per_day AS (
@@ -147,7 +139,7 @@ _CHATS = text(f"""
         FROM (VALUES ('complete'), ('interrupted'), ('failed')) AS known (outcome) LEFT JOIN turn USING (outcome)
         GROUP BY 1
     )
-    SELECT (SELECT count(*) FROM scope) AS teams, CAST(jsonb_build_object(
+    SELECT CAST(jsonb_build_object(
         'conversations', jsonb_build_object('total', thread.total, 'of_users', of_users,
             'of_guests', thread.total - of_users, 'in_workspaces', in_workspaces),
         'messages', jsonb_build_object('total', message.total, 'streaming', streaming),

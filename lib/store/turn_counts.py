@@ -5,9 +5,8 @@ from typing import Final
 
 from sqlalchemy import text
 
-from lib.db.scope import IN_SCOPE, SCOPE, Scope
 from lib.db.session import Connection
-from lib.errors import Forbidden
+from lib.db.tenant import IN_REACH
 
 EDGES: Final = (100, 250, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000)
 """Milliseconds: times are counted up to each of them, inclusive."""
@@ -46,16 +45,10 @@ class TurnCounts:
     streaming: int
 
 
-async def today(connection: Connection, scope: Scope) -> TurnCounts:
-    """Count the turns of today.
-
-    Raises:
-        Forbidden: whoever asks is no administrator any more.
-    """
-    rows = (await connection.execute(_TODAY, scope.parameters)).all()
-    if rows[0].teams == 0:
-        raise Forbidden
-    groups = tuple(TurnGroup(*row[2:]) for row in rows if row.turns is not None)
+async def today(connection: Connection) -> TurnCounts:
+    """Count the turns of today, of all teams in reach."""
+    rows = (await connection.execute(_TODAY)).all()
+    groups = tuple(TurnGroup(*row[1:]) for row in rows if row.turns is not None)
     return TurnCounts(groups, rows[0].streaming)
 
 
@@ -66,21 +59,20 @@ def _within(column: str) -> str:
 # Constants are joined into this; values only ever go in as parameters. Counting by edge, rather than by a bucket to
 # group by, leaves few groups, and Postgres knows that they are few.
 _TODAY = text(f"""
-    WITH {SCOPE}, turn AS (
+    WITH turn AS (
         SELECT coalesce(model, 'none') AS asked, min(created_at) AS first_at, outcome, error_code,
             count(*) AS turns, count(first_token_ms) AS first_tokens,
             coalesce(sum(first_token_ms), 0) AS first_token_ms, coalesce(sum(total_ms), 0) AS total_ms,
             coalesce(sum(input_tokens), 0) AS input_tokens, coalesce(sum(output_tokens), 0) AS output_tokens,
             ARRAY[{_within("first_token_ms")}] AS first_tokens_within, ARRAY[{_within("total_ms")}] AS turns_within
         FROM interaction_logs
-        WHERE {IN_SCOPE} AND total_ms IS NOT NULL
+        WHERE {IN_REACH} AND total_ms IS NOT NULL
             AND created_at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
         GROUP BY asked, outcome, error_code
     ), named AS (
         SELECT asked AS model FROM turn GROUP BY asked ORDER BY min(first_at), asked LIMIT {MOST_MODELS}
     ), told AS (
-        SELECT (SELECT count(*) FROM scope) AS teams,
-            (SELECT count(*) FROM messages WHERE {IN_SCOPE} AND status = 'streaming') AS streaming
+        SELECT (SELECT count(*) FROM messages WHERE {IN_REACH} AND status = 'streaming') AS streaming
     )
     SELECT told.*, coalesce(named.model, 'other') AS model, outcome, error_code, turns,
         first_tokens, first_token_ms, total_ms, input_tokens, output_tokens, first_tokens_within, turns_within

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import text
 
 from lib.db.session import Connection
-from lib.errors import ConversationNotFound, Unauthenticated
+from lib.errors import ConversationNotFound
 
 Outcome = Literal["complete", "interrupted", "failed"]
 
@@ -64,11 +64,9 @@ async def begin(connection: Connection, turn: TurnRecord) -> None:
     """Open a conversation with the user's message and the place of the answer.
 
     Raises:
-        Unauthenticated: the account or the team no longer exists or is not active.
+        Unauthenticated: whoever asks is signed in no longer, or the account or the team is not active.
     """
-    opened = await connection.execute(_BEGIN, _parameters(turn) | {"title": title_of(turn.question)})
-    if opened.rowcount == 0:
-        raise Unauthenticated("This account is no longer active.")
+    await connection.execute(_BEGIN, _parameters(turn) | {"title": title_of(turn.question)})
 
 
 async def continue_(connection: Connection, turn: TurnRecord, *, limit: int) -> tuple[SaidMessage, ...]:
@@ -76,6 +74,7 @@ async def continue_(connection: Connection, turn: TurnRecord, *, limit: int) -> 
 
     Raises:
         ConversationNotFound: it does not exist, or is not this caller's.
+        Unauthenticated: as `begin`.
     """
     rows = (await connection.execute(_CONTINUE, _parameters(turn) | {"limit": limit})).all()
     if not rows:
@@ -94,7 +93,7 @@ async def save_whole(connection: Connection, turn: TurnRecord, result: TurnResul
 
     Doing it twice changes nothing.
 
-    Return whether it is kept now; it is not when the conversation is a stranger's or none, or the account is gone.
+    Return whether it is kept now; it is not when the conversation is a stranger's or none.
     """
     parameters = _parameters(turn) | _result_parameters(result) | {"title": title_of(turn.question)}
     return (await connection.execute(_SAVE_WHOLE, parameters)).scalar_one() == 1
@@ -152,22 +151,15 @@ def _result_parameters(result: TurnResult) -> dict[str, object]:
 
 # Below, constants of this module are joined into statements; values only ever go in as parameters (hence noqa: S608).
 
-_ACTIVE_CALLER = """
-    EXISTS (SELECT FROM teams WHERE id = :team_id AND is_active)
-    AND (CAST(:user_id AS uuid) IS NULL
-         OR EXISTS (SELECT FROM users WHERE id = :user_id AND team_id = :team_id AND is_active))
-"""
-
-_OPENED = f"""
+_OPENED = """
     INSERT INTO conversations (id, team_id, user_id, title)
-    SELECT :conversation_id, :team_id, :user_id, :title WHERE :opens AND {_ACTIVE_CALLER}
+    SELECT :conversation_id, :team_id, :user_id, :title WHERE :opens
 """
 
-_TOUCHED = f"""
+_TOUCHED = """
     UPDATE conversations SET updated_at = now()
     WHERE id = :conversation_id AND team_id = :team_id AND user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid)
-        AND {_ACTIVE_CALLER}
-"""  # noqa: S608
+"""
 
 _SAID = """
     INSERT INTO messages (id, team_id, conversation_id, role, status, parts)

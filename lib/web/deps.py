@@ -1,22 +1,26 @@
 """Nouns that handlers ask for."""
 
 import hmac
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
-from lib.auth.callers import Caller, identify
-from lib.errors import Forbidden, NotFound, Unauthenticated
+from lib.auth.callers import Caller, Credentials, identify
+from lib.db.events import Client
+from lib.errors import NotFound, Unauthenticated
 from lib.settings import Settings
 from lib.telemetry.logs import note
+from lib.web.address import client_address
 from lib.web.instance import Instance
+from lib.web.origin import refuse_strange_origin
 
-ACCESS_COOKIE = "access_token"
+ACCESS_COOKIE: Final = "access_token"
+REFRESH_COOKIE: Final = "refresh_token"
 
 
-def access_cookie(settings: Settings) -> str:
-    """Return the name of the cookie that holds the access token: `__Host-` wherever it is sent over TLS only."""
-    return f"__Host-{ACCESS_COOKIE}" if settings.environment == "production" else ACCESS_COOKIE
+def cookie_name(name: str, settings: Settings) -> str:
+    """Return what a cookie of ours is called: `__Host-` wherever it is sent over TLS only."""
+    return f"__Host-{name}" if settings.environment == "production" else name
 
 
 async def _instance(request: Request) -> Instance:
@@ -26,22 +30,37 @@ async def _instance(request: Request) -> Instance:
 ThisInstance = Annotated[Instance, Depends(_instance)]
 
 
-def _token(request: Request, cookie: str) -> str | None:
-    """Return the access token: the header's, else the cookie's. Another scheme's credential is a token that fails."""
+async def _client(request: Request) -> Client:
+    return Client(client_address(request.scope), request.headers.get("user-agent"))
+
+
+ThisClient = Annotated[Client, Depends(_client)]
+"""The address that the request came from, and what sent it."""
+
+
+def token_of(request: Request, settings: Settings) -> str | None:
+    """Return the token or key: the header's, else the cookie's. Another scheme's credential is a token that fails.
+
+    Raises:
+        OriginRefused: a page of another origin has the browser add its cookie to a request that changes something.
+    """
     header = request.headers.get("authorization")
-    if header is None:
-        return request.cookies.get(cookie)
-    scheme, _, token = header.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    if header is not None:
+        scheme, _, token = header.partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
+    token = request.cookies.get(cookie_name(ACCESS_COOKIE, settings))
+    if token is not None:
+        refuse_strange_origin(request.method, request.headers, settings.allowed_origins)
+    return token
 
 
 async def _caller(request: Request, instance: ThisInstance) -> Caller:
     expected = instance.settings.internal_api_key
-    caller = identify(
-        instance.signer,
-        token=_token(request, access_cookie(instance.settings)),
-        internal_key=request.headers.get("x-internal-api-key"),
-        expected_key=expected.get_secret_value() if expected else None,
+    caller = await identify(
+        Credentials(token_of(request, instance.settings), request.headers.get("x-internal-api-key")),
+        signer=lambda: instance.signer,
+        read_key=instance.read_key,
+        internal_key=expected.get_secret_value() if expected else None,
     )
     note(user_id=caller.user_id, team_id=caller.team_id)
     return caller
@@ -49,6 +68,34 @@ async def _caller(request: Request, instance: ThisInstance) -> Caller:
 
 AnyCaller = Annotated[Caller, Depends(_caller)]
 """Whoever asks, a guest too."""
+
+
+async def _signed_in(caller: AnyCaller) -> Caller:
+    _ = caller.session
+    return caller
+
+
+SignedIn = Annotated[Caller, Depends(_signed_in)]
+"""A person with a session. A program's key changes no password and makes no keys."""
+
+
+async def _chatter(caller: AnyCaller) -> Caller:
+    caller.needs("chat")
+    return caller
+
+
+Chatter = Annotated[Caller, Depends(_chatter)]
+"""Whoever may ask a model something: a guest too, where the route lets guests."""
+
+
+async def _reader(caller: AnyCaller) -> Caller:
+    _ = caller.user
+    caller.needs("read")
+    return caller
+
+
+Reader = Annotated[Caller, Depends(_reader)]
+"""A user, or their program with the scope `read`."""
 
 
 async def _with_internal_key(instance: ThisInstance) -> None:
@@ -67,13 +114,27 @@ InternalCaller = Annotated[Caller, Depends(_internal)]
 
 
 async def _admin(caller: AnyCaller) -> Caller:
-    if caller.internal or (caller.user_id is not None and caller.role == "admin"):
-        return caller
-    raise Unauthenticated if caller.user_id is None else Forbidden
+    if not caller.internal:
+        _ = caller.user
+        caller.needs("admin")
+    return caller
 
 
 Admin = Annotated[Caller, Depends(_admin)]
-"""An administrator of a team; or, with the internal key, of the whole deployment. It is asked of no database."""
+"""Whoever may be an administrator of a team; or, with the internal key, of the whole deployment.
+
+Whether they are one is Postgres's to say, with the statement that does their work: `caller.reach()`, or
+`caller.tenant(admin=True)` where the work is one team's.
+"""
+
+
+async def _team_admin(caller: Admin) -> Caller:
+    _ = caller.user
+    return caller
+
+
+TeamAdmin = Annotated[Caller, Depends(_team_admin)]
+"""An administrator of a team, who works as themselves: `caller.tenant(admin=True)`."""
 
 
 async def _with_cron_secret(instance: ThisInstance) -> str:

@@ -14,7 +14,10 @@ from lib.unhindered import settle
 from lib.web.leaving import stop_all
 
 if TYPE_CHECKING:
+    from lib.auth.api_keys import KeyReader
+    from lib.auth.identity import Key
     from lib.auth.seal import Seal
+    from lib.auth.sessions import Sessions
     from lib.auth.tokens import TokenSigner
     from lib.chat.turn import TurnDeps
     from lib.db.session import Database
@@ -52,6 +55,32 @@ class Instance:
         from lib.auth.seal import Seal
 
         return Seal.from_settings(self.settings)
+
+    @cached_property
+    def sessions(self) -> "Sessions":
+        """What begins, refreshes and ends sessions."""
+        from lib.auth.refresh import RefreshTokens
+        from lib.auth.seal import derive_keys
+        from lib.auth.sessions import Sessions
+
+        tokens = RefreshTokens(derive_keys(self.settings, "refresh tokens"))
+        lifetime = timedelta(days=self.settings.refresh_token_expire_days)
+        return Sessions(self.database, self.signer, tokens, lifetime)
+
+    @cached_property
+    def _key_reader(self) -> "KeyReader":
+        from lib.auth.api_keys import KeyReader
+
+        return KeyReader(self.database)
+
+    async def read_key(self, key: str) -> "Key":
+        """Look an API key up.
+
+        Raises:
+            Unauthenticated: there is no such key.
+            DatabaseUnavailable: nobody knows.
+        """
+        return await self._key_reader.read(key)
 
     @cached_property
     def turn(self) -> "TurnDeps":

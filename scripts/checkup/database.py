@@ -12,6 +12,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from lib.db.session import Connection, Database, engine_url
+from lib.db.tenant import EVERY_TEAM
 from lib.errors import DatabaseUnavailable
 from lib.health.probe import Unwell
 from lib.ids import DEFAULT_TEAM_ID
@@ -78,7 +79,7 @@ def _host(url: str) -> str:
 
 
 async def _visit(database: Database, team: str) -> _Seen:
-    async with database.one_statement() as connection:
+    async with database.one_statement(EVERY_TEAM) as connection:
         timed = [await _timed(connection) for _ in range(ASKED)]
         state = await schema.state(connection)
         found = await teams.find_id(connection, team) == DEFAULT_TEAM_ID if state.version else None

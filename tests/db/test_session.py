@@ -10,6 +10,7 @@ from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from lib.breaker import THRESHOLD, Breaker
 from lib.db.session import POOL_SIZE, Database, engine_url
+from lib.db.tenant import EVERY_TEAM
 from lib.errors import DatabaseUnavailable, Forbidden, ReportTooLong
 from tests.doubles.proxy import PostgresProxy
 
@@ -45,7 +46,7 @@ async def test_a_statement_that_is_refused_is_no_outage(database_url: str) -> No
     breaker = Breaker(threshold=1)
     database = Database(database_url, breaker=breaker)
     with pytest.raises(ProgrammingError):
-        async with database.one_statement() as connection:
+        async with database.one_statement(EVERY_TEAM) as connection:
             await connection.execute(text("SELECT FROM FROM"))
     assert not breaker.is_open
     await database.close()
@@ -54,7 +55,7 @@ async def test_a_statement_that_is_refused_is_no_outage(database_url: str) -> No
 async def test_a_server_that_takes_no_writes_during_a_failover_is_an_outage(database_url: str) -> None:
     database = Database(f"{database_url}&options=-cdefault_transaction_read_only%3Don")
     with pytest.raises(DatabaseUnavailable):
-        async with database.one_statement() as connection:
+        async with database.one_statement(EVERY_TEAM) as connection:
             await connection.execute(text("CREATE TABLE never (id int)"))
     await database.close()
 
@@ -69,7 +70,7 @@ async def test_a_database_that_is_not_ours_to_use_is_an_outage(
         owner.execute("GRANT SELECT ON teams TO nobody_special")
     database = Database(f"{empty_database_url}&options=-crole%3Dnobody_special")
     with pytest.raises(DatabaseUnavailable):
-        async with database.one_statement() as connection:
+        async with database.one_statement(EVERY_TEAM) as connection:
             await connection.execute(text(statement))
     assert re.search(r"database unavailable: \w+ 42(P01|703|501)$", caplog.text, re.MULTILINE)
     await database.close()
@@ -79,7 +80,7 @@ async def test_what_statements_do_to_each_other_is_no_outage(database_url: str) 
     breaker = Breaker(threshold=1)
     database = Database(f"{database_url}&options=-cstatement_timeout%3D10", breaker=breaker)
     with pytest.raises(OperationalError):
-        async with database.one_statement() as connection:
+        async with database.one_statement(EVERY_TEAM) as connection:
             await connection.execute(text("SELECT pg_sleep(2)"))
     assert not breaker.is_open
     await database.close()
@@ -88,7 +89,7 @@ async def test_what_statements_do_to_each_other_is_no_outage(database_url: str) 
 async def test_an_error_does_not_repeat_what_was_sent(database_url: str) -> None:
     database = Database(database_url)
     with pytest.raises(DataError) as error:
-        async with database.one_statement() as connection:
+        async with database.one_statement(EVERY_TEAM) as connection:
             await connection.execute(text("SELECT CAST(:said AS text), 1 / 0"), {"said": "a secret"})
     assert "a secret" not in str(error.value)
     await database.close()
@@ -99,7 +100,7 @@ async def test_an_open_breaker_refuses_at_once(proxy: PostgresProxy) -> None:
     database = Database(proxy.url)
     for _ in range(THRESHOLD + 2):
         with pytest.raises(DatabaseUnavailable):
-            async with database.one_statement():
+            async with database.one_statement(EVERY_TEAM):
                 pass
     assert proxy.connections == THRESHOLD
     await database.close()
@@ -107,17 +108,17 @@ async def test_an_open_breaker_refuses_at_once(proxy: PostgresProxy) -> None:
 
 async def test_without_a_url_the_database_is_always_away() -> None:
     with pytest.raises(DatabaseUnavailable):
-        async with Database(None).one_statement():
+        async with Database(None).one_statement(EVERY_TEAM):
             pass
 
 
 async def test_a_statement_costs_one_round_trip_and_no_ping(proxy: PostgresProxy) -> None:
     database = Database(proxy.url)
     for _ in range(3):
-        async with database.one_statement() as connection:
+        async with database.one_statement(EVERY_TEAM) as connection:
             await connection.execute(text("SELECT 1"))
     proxy.messages = 0
-    async with database.one_statement() as connection:
+    async with database.one_statement(EVERY_TEAM) as connection:
         await connection.execute(text("SELECT 1"))
     assert (proxy.messages, proxy.connections) == (1, 1)
     await database.close()
@@ -128,14 +129,14 @@ async def test_a_look_past_an_open_breaker_closes_it(database_url: str, proxy: P
     database = Database(proxy.url, breaker=breaker)
     proxy.refuse()
     with pytest.raises(DatabaseUnavailable):
-        async with database.one_statement():
+        async with database.one_statement(EVERY_TEAM):
             pass
     assert breaker.is_open
     proxy.heal()
     with pytest.raises(DatabaseUnavailable):
-        async with database.one_statement():
+        async with database.one_statement(EVERY_TEAM):
             pass
-    async with database.one_statement(past_breaker=True) as connection:
+    async with database.one_statement(EVERY_TEAM, past_breaker=True) as connection:
         await connection.execute(text("SELECT 1"))
     assert not breaker.is_open
     await database.close()
@@ -145,10 +146,10 @@ async def test_a_report_is_stopped_by_the_server_and_leaves_a_connection_that_ca
     breaker = Breaker(threshold=1)
     database = Database(database_url, breaker=breaker)
     with pytest.raises(ReportTooLong):
-        async with database.one_report() as connection:
+        async with database.one_report(EVERY_TEAM) as connection:
             await connection.execute(text("SELECT pg_sleep(20)"))
     assert not breaker.is_open
-    async with database.one_statement() as connection:
+    async with database.one_statement(EVERY_TEAM) as connection:
         asked = text("SELECT current_setting('statement_timeout') || current_setting('transaction_read_only')")
         assert (await connection.execute(asked)).scalar_one() == "0off"
     await database.close()
@@ -157,7 +158,7 @@ async def test_a_report_is_stopped_by_the_server_and_leaves_a_connection_that_ca
 async def test_a_report_writes_nothing(database_url: str) -> None:
     database = Database(database_url, breaker=Breaker(threshold=10))
     with pytest.raises(DatabaseUnavailable):
-        async with database.one_report() as connection:
+        async with database.one_report(EVERY_TEAM) as connection:
             await connection.execute(text("CREATE TABLE never (id int)"))
     await database.close()
 
@@ -166,13 +167,13 @@ async def test_a_report_that_is_given_up_on_a_silent_server_is_hung_up_on(proxy:
     database = Database(proxy.url)
     async with asyncio.timeout(15):
         with pytest.raises(DatabaseUnavailable):
-            async with database.one_report() as connection:
+            async with database.one_report(EVERY_TEAM) as connection:
                 await connection.execute(text("SELECT 1"))
                 proxy.stall()
                 raise Forbidden
     proxy.heal()
     for _ in range(POOL_SIZE):
-        async with database.one_statement() as connection:
+        async with database.one_statement(EVERY_TEAM) as connection:
             await connection.execute(text("SELECT 1"))
     await database.close()
 
@@ -182,7 +183,7 @@ async def test_a_cancelled_request_gives_its_connection_back(database_url: str) 
     loop = asyncio.get_running_loop()
 
     async def ask() -> None:
-        async with database.one_statement() as connection:
+        async with database.one_statement(EVERY_TEAM) as connection:
             await connection.execute(text("SELECT pg_sleep(.01)"))
 
     for microseconds in range(0, 20_000, 400):  # anywhere from before the connection to after the answer

@@ -6,6 +6,7 @@ import pytest
 from lib.breaker import Breaker
 from lib.db.session import Database
 from lib.db.tables import HEAD
+from lib.db.tenant import EVERY_TEAM
 from lib.errors import DatabaseUnavailable
 from lib.health.database import read_database
 from lib.health.probe import LIMIT, Probe, Reading
@@ -56,10 +57,10 @@ async def test_one_that_refuses_is_down_and_is_asked_past_the_breaker_which_it_c
     assert breaker.is_open
     proxy.heal()
     with pytest.raises(DatabaseUnavailable):
-        async with database.one_statement():
+        async with database.one_statement(EVERY_TEAM):
             pass
     assert (await read_database(database, configured=True)).status == "ok"
-    async with database.one_statement():
+    async with database.one_statement(EVERY_TEAM):
         pass
     await database.close()
 

@@ -11,6 +11,7 @@ import pytest
 
 from lib.auth.accounts import register
 from lib.db.session import Database
+from lib.db.tenant import EVERY_TEAM
 from lib.ids import DEFAULT_TEAM_ID
 from lib.settings import SettingsInvalid
 from lib.store import teams, users
@@ -44,7 +45,7 @@ def test_it_works_from_any_folder_and_says_what_it_did(empty_database_url: str, 
         "002: Create the tables of conversations and their messages.",
         "003: Create the table of interaction logs.",
         "004: Create the tables of workspaces and their members, and an index of the messages that are being written.",
-            "005: Create the tables of identity, and the wall between tenants.",
+        "005: Create the tables of identity, and the wall between tenants.",
         "The default team is 'default'.",
     ]
 
@@ -78,7 +79,7 @@ def test_a_url_that_is_none_is_told_without_the_password(url: str) -> None:
 async def test_the_default_team_takes_its_configured_slug(database: Database) -> None:
     for slug in ("acme", "acme", "initech"):
         await keep_default_team(database, slug)
-        async with database.one_statement() as connection:
+        async with database.one_statement(EVERY_TEAM) as connection:
             assert await teams.find_id(connection, slug) == DEFAULT_TEAM_ID
 
 
@@ -86,7 +87,7 @@ async def test_a_default_team_that_is_gone_is_made_again(database: Database, emp
     with psycopg.connect(empty_database_url) as operator:
         operator.execute("DELETE FROM teams")
     await keep_default_team(database, "default")
-    async with database.one_statement() as connection:
+    async with database.one_statement(EVERY_TEAM) as connection:
         assert await teams.find_id(connection, "default") == DEFAULT_TEAM_ID
 
 
@@ -100,7 +101,7 @@ async def test_the_slug_of_another_team_is_refused(database: Database, empty_dat
 async def test_a_registered_user_becomes_admin_however_the_address_is_spelled(database: Database) -> None:
     await register(database, email="ada@example.com", password="correct horse")
     assert await make_admin(database, " Ada@Example.COM ")
-    async with database.one_statement() as connection:
+    async with database.one_statement(EVERY_TEAM) as connection:
         (ada,) = await users.find_by_email(connection, "ada@example.com", team=None)
     assert ada.role == "admin"
 

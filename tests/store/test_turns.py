@@ -7,13 +7,17 @@ from uuid import UUID
 
 import pytest
 
+from lib.db.events import NO_CLIENT
 from lib.db.session import Database
+from lib.db.tenant import EVERY_TEAM, Asker, Tenant
 from lib.errors import ConversationNotFound, Unauthenticated
 from lib.ids import DEFAULT_TEAM_ID, new_id
 from lib.store import turns, users
 from lib.store.turns import SaidMessage, TurnRecord, TurnResult
+from lib.store.users import NewUser
 from tests.fixtures.web import Rows
 
+TEAM = Tenant(DEFAULT_TEAM_ID)
 ANSWER = TurnResult("complete", "An answer.", new_id())
 
 
@@ -27,10 +31,9 @@ async def database(database_url: str) -> AsyncGenerator[Database]:
 @pytest.fixture
 async def user_id(database: Database) -> UUID:
     user_id = new_id()
-    async with database.one_statement() as connection:
-        await users.create(
-            connection, user_id=user_id, team_id=DEFAULT_TEAM_ID, email=f"{user_id}@example.com", password_hash="-"
-        )
+    new = NewUser(id=user_id, team_id=DEFAULT_TEAM_ID, email=f"{user_id}@example.com", password_hash=None)
+    async with database.one_statement(EVERY_TEAM) as connection:
+        await users.create(connection, new, client=NO_CLIENT)
     return user_id
 
 
@@ -45,7 +48,7 @@ def result(text: str = "An answer.") -> TurnResult:
 
 async def test_a_turn_that_goes_on_sees_the_last_messages_oldest_first(database: Database, user_id: UUID) -> None:
     first = record(user_id, "One")
-    async with database.one_statement() as connection:
+    async with database.one_statement(TEAM) as connection:
         await turns.begin(connection, first)
         assert await turns.finish(connection, first, result("Two"))
         second = record(user_id, "Three", after=first)
@@ -62,7 +65,7 @@ async def test_a_turn_that_goes_on_sees_the_last_messages_oldest_first(database:
 
 async def test_a_failed_answer_is_not_said_again_and_an_interrupted_one_is(database: Database, user_id: UUID) -> None:
     first = record(user_id, "One")
-    async with database.one_statement() as connection:
+    async with database.one_statement(TEAM) as connection:
         await turns.begin(connection, first)
         await turns.finish(connection, first, replace(result("Half"), outcome="failed"))
         second = record(user_id, "Two", after=first)
@@ -80,8 +83,9 @@ async def test_another_tenants_conversation_cannot_be_continued_nor_saved_into(
         "INSERT INTO teams (name, slug) VALUES ('Other', %s) RETURNING id", f"other-{new_id().hex[-12:]}"
     )
     theirs = replace(record(None, after=mine), team_id=team["id"])
-    async with database.one_statement() as connection:
+    async with database.one_statement(TEAM) as connection:
         await turns.begin(connection, mine)
+    async with database.one_statement(Tenant(team["id"])) as connection:
         with pytest.raises(ConversationNotFound):
             await turns.continue_(connection, theirs, limit=20)
         assert not await turns.save_whole(connection, theirs, result())
@@ -90,16 +94,17 @@ async def test_another_tenants_conversation_cannot_be_continued_nor_saved_into(
 
 
 async def test_nobody_begins_for_an_account_that_is_not_there(database: Database) -> None:
-    async with database.one_statement() as connection:
+    turn = record(new_id())
+    async with database.one_statement(Tenant(DEFAULT_TEAM_ID, Asker(turn.user_id))) as connection:
         with pytest.raises(Unauthenticated):
-            await turns.begin(connection, record(new_id()))
+            await turns.begin(connection, turn)
 
 
 async def test_saving_a_whole_turn_twice_at_once_keeps_it_once(database: Database, user_id: UUID, rows: Rows) -> None:
     turn, kept = record(user_id), result()
 
     async def save() -> bool:
-        async with database.one_statement() as connection:
+        async with database.one_statement(TEAM) as connection:
             return await turns.save_whole(connection, turn, kept)
 
     await asyncio.gather(*(save() for _ in range(8)), return_exceptions=False)
@@ -113,7 +118,7 @@ async def test_saving_a_turn_whole_completes_one_that_was_begun_after_all(
     database: Database, user_id: UUID, rows: Rows
 ) -> None:
     turn = record(user_id)
-    async with database.one_statement() as connection:
+    async with database.one_statement(TEAM) as connection:
         await turns.begin(connection, turn)
         for _ in range(2):
             assert await turns.save_whole(connection, turn, result())
@@ -128,14 +133,12 @@ async def test_saving_a_whole_turn_later_goes_into_the_conversation_it_continues
     database: Database, user_id: UUID, rows: Rows
 ) -> None:
     first = record(user_id, "One")
-    async with database.one_statement() as connection:
+    async with database.one_statement(TEAM) as connection:
         await turns.begin(connection, first)
         await turns.finish(connection, first, result("Two"))
         (before,) = await rows("SELECT updated_at FROM conversations WHERE id = %s", first.conversation_id)
         assert await turns.save_whole(connection, record(user_id, "Three", after=first), result("Four"))
         assert not await turns.save_whole(connection, record(user_id, after=record(user_id)), result())
-        await rows("UPDATE users SET is_active = false WHERE id = %s", user_id)
-        assert not await turns.save_whole(connection, record(user_id, after=first), result())
     (after,) = await rows("SELECT updated_at FROM conversations WHERE id = %s", first.conversation_id)
     said = await rows("SELECT id FROM messages WHERE conversation_id = %s", first.conversation_id)
     assert (len(said), after["updated_at"] > before["updated_at"]) == (4, True)
@@ -145,7 +148,7 @@ async def test_an_answer_comes_too_late_for_a_deleted_conversation_and_is_logged
     database: Database, user_id: UUID, rows: Rows
 ) -> None:
     turn = record(user_id)
-    async with database.one_statement() as connection:
+    async with database.one_statement(TEAM) as connection:
         await turns.begin(connection, turn)
         await rows("DELETE FROM conversations WHERE id = %s", turn.conversation_id)
         assert not await turns.finish(connection, turn, result())
@@ -171,8 +174,10 @@ async def test_the_newest_conversations_stay_and_the_team_may_say_how_many(
         team_setting,
     )
     user_id = new_id()
-    async with database.one_statement() as connection:
-        await users.create(connection, user_id=user_id, team_id=team["id"], email="a@example.com", password_hash="-")
+    async with database.one_statement(EVERY_TEAM) as connection:
+        new = NewUser(id=user_id, team_id=team["id"], email="a@example.com", password_hash=None)
+        await users.create(connection, new, client=NO_CLIENT)
+    async with database.one_statement(Tenant(team["id"])) as connection:
         made = [replace(record(user_id), team_id=team["id"]) for _ in range(4)]
         for turn in made:
             await turns.begin(connection, turn)
@@ -190,7 +195,7 @@ async def test_a_setting_that_is_no_number_keeps_the_default(database: Database,
         " RETURNING id",
         f"team-{new_id().hex[-12:]}",
     )
-    async with database.one_statement() as connection:
+    async with database.one_statement(Tenant(team["id"])) as connection:
         assert await turns.retain_newest(connection, team_id=team["id"], user_id=new_id(), default=2) == 0
 
 

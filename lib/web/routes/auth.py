@@ -1,86 +1,192 @@
-"""Accounts: register and log in, as the book's document shows."""
+"""Log-ins: sign in by one step or two, refresh, and sign out."""
 
-import unicodedata
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
 
 from lib.auth import accounts
-from lib.auth.accounts import normalise_email
-from lib.web.deps import ThisInstance, access_cookie
-from lib.web.text import PLAIN, SECRET
+from lib.auth.sessions import Method
+from lib.db.events import Client
+from lib.errors import EmailOnlyLoginDisabled, RefreshInvalid, Unauthenticated
+from lib.store.users import User
+from lib.web.delivery import Delivery, Given, ThisDelivery
+from lib.web.deps import ThisClient, ThisInstance, token_of
+from lib.web.instance import Instance
+from lib.web.limits import ThisGate, limited
+from lib.web.login import BODY, ALogin, Login
 
-router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
-
-SHORTEST_PASSWORD: Final = 8
-LONGEST_PASSWORD: Final = 128
-
-Email = Annotated[str, Field(max_length=254), PLAIN, AfterValidator(normalise_email)]
-
-
-def _long_enough(password: str) -> str:
-    """Count what the hash counts: characters after NFKC."""
-    if not SHORTEST_PASSWORD <= len(unicodedata.normalize("NFKC", password)) <= LONGEST_PASSWORD:
-        raise ValueError(f"a password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
-    return password
+router = APIRouter(tags=["auth"])
 
 
-class Registration(BaseModel):
-    """A new account."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    email: Email
-    password: Annotated[str, SECRET, AfterValidator(_long_enough)]
-
-
-class Registered(BaseModel):
-    """The account that was made."""
+class Chat(BaseModel):
+    """A conversation of a workspace. It has no files yet, and so no versions of any."""
 
     id: UUID
+    name: str
+    last_updated: datetime
+    num_versions: int = 0
+
+
+class Workspace(BaseModel):
+    """A workspace that the user is in."""
+
+    id: UUID
+    name: str
+    chats: list[Chat]
+
+
+class LoggedIn(Given):
+    """Who is signed in now. Under `/api/` the tokens are in cookies, elsewhere here."""
+
+    message: str = "Login successful"
+    user_id: UUID
     email: str
-    created_at: datetime
+    workspaces: list[Workspace] | None = None
 
 
-class Login(BaseModel):
-    """An address and its password; `team` (slug or id) settles which account, where several teams have the address."""
+class SecondStep(BaseModel):
+    """The password fits, and the account has a second factor.
+
+    `challenge` and a code sign in, within `expires_in` seconds.
+    """
+
+    message: str = "Second factor required"
+    requires_2fa: bool = True
+    challenge: str
+    expires_in: int
+
+
+class SecondFactor(BaseModel):
+    """The challenge of the first step, and a code of the second factor or a recovery code."""
 
     model_config = ConfigDict(extra="forbid")
 
-    email: Email
-    password: Annotated[str, Field(max_length=1024), SECRET]
-    team: Annotated[str, Field(max_length=63), PLAIN] | None = None
+    challenge: Annotated[str, Field(max_length=4096)]
+    code: Annotated[str, Field(max_length=64)]
 
 
-class LoggedIn(BaseModel):
-    """Who is signed in now. The token is in the cookie."""
+class RefreshToken(BaseModel):
+    """The refresh token; under `/api/` it may stay in its cookie."""
 
-    user_id: UUID
-    email: str
+    model_config = ConfigDict(extra="forbid")
 
-
-@router.post("/register", status_code=201)
-async def register(new: Registration, instance: ThisInstance) -> Registered:
-    """Register a user account in the default team."""
-    account = await accounts.register(instance.database, email=new.email, password=new.password)
-    return Registered(id=account.id, email=account.email, created_at=account.created_at)
+    refresh_token: Annotated[str, Field(max_length=1024)] | None = None
 
 
-@router.post("/login")
-async def log_in(login: Login, instance: ThisInstance, response: Response) -> LoggedIn:
-    """Sign in: the access token goes into an HttpOnly cookie."""
-    account, identity = await accounts.log_in(
-        instance.database, email=login.email, password=login.password, team=login.team
+class Done(BaseModel):
+    """What was done."""
+
+    message: str
+
+
+Body: Final = RefreshToken()
+
+
+@router.post("/login", response_model_exclude_none=True, openapi_extra=BODY)
+@router.post("/login-json", response_model_exclude_none=True, openapi_extra=BODY)
+async def log_in(
+    login: ALogin, gate: ThisGate, instance: ThisInstance, client: ThisClient, delivery: ThisDelivery
+) -> LoggedIn | SecondStep:
+    """Sign in with a password, as a form or JSON; or with an address alone, where that is allowed."""
+    await gate.admit("login", account=login.email)
+    user, method = await _recognise(login, instance, client)
+    if user.second_factor:
+        return await _challenge(user, instance)
+    signed_in = await _begin(user, method, instance, client, delivery)
+    if login.password is None:
+        signed_in.workspaces = await _workspaces(user, instance)
+    return signed_in
+
+
+@router.post("/login/2fa", response_model_exclude_none=True)
+async def finish_log_in(
+    step: SecondFactor, gate: ThisGate, instance: ThisInstance, client: ThisClient, delivery: ThisDelivery
+) -> LoggedIn:
+    """Complete a log-in with a code."""
+    from lib.auth.second_factor import prove
+
+    challenge = instance.signer.read_challenge(step.challenge)
+    await gate.admit("second_factor", account=challenge.user_id)
+    method = await prove(
+        instance.database,
+        instance.seal,
+        user_id=challenge.user_id,
+        team_id=challenge.team_id,
+        code=step.code,
+        client=client,
     )
-    response.set_cookie(
-        access_cookie(instance.settings),
-        instance.signer.sign(identity),
-        max_age=int(instance.signer.lifetime.total_seconds()),
-        httponly=True,
-        secure=instance.settings.environment == "production",
-        samesite="strict",
+    user = await accounts.challenged(instance.database, challenge.user_id)
+    return await _begin(user, method, instance, client, delivery)
+
+
+@router.post("/refresh", response_model_exclude_none=True, dependencies=[limited("refresh")])
+async def refresh(
+    instance: ThisInstance, client: ThisClient, delivery: ThisDelivery, body: RefreshToken = Body
+) -> Given:
+    """Exchange a refresh token for the next one and a new access token."""
+    token = delivery.refresh_token(body.refresh_token)
+    if token is None:
+        raise RefreshInvalid
+    return delivery.give(await instance.sessions.refresh(token, client=client))
+
+
+@router.post("/logout")
+async def log_out(
+    request: Request,
+    instance: ThisInstance,
+    client: ThisClient,
+    delivery: ThisDelivery,
+    body: RefreshToken = Body,
+) -> Done:
+    """End the session, whichever of its tokens is shown. Whoever is signed in no longer is signed out as well."""
+    refresh_token = delivery.refresh_token(body.refresh_token)
+    for session_id in _sessions_shown(instance, token_of(request, instance.settings), refresh_token):
+        await instance.sessions.log_out(session_id, client=client)
+    delivery.take_back()
+    return Done(message="Logged out")
+
+
+def _sessions_shown(instance: Instance, access: str | None, refresh_token: str | None) -> set[UUID]:
+    shown: set[UUID] = set()
+    with suppress(Unauthenticated):
+        shown.add(instance.signer.read(access or "").session_id)
+    with suppress(Unauthenticated):
+        shown.add(instance.sessions.refresh_tokens.read(refresh_token or "")[0])
+    return shown
+
+
+async def _recognise(login: Login, instance: Instance, client: Client) -> tuple[User, Method]:
+    """Return whose account this is, and how that is known."""
+    if login.password is not None:
+        user = await accounts.recognise(
+            instance.database, email=login.email, password=login.password, team=login.team, client=client
+        )
+        return user, "password"
+    if not instance.settings.email_only_login:
+        raise EmailOnlyLoginDisabled
+    return await accounts.recognise_by_email(instance.database, email=login.email, client=client), "email"
+
+
+async def _challenge(user: User, instance: Instance) -> SecondStep:
+    from lib.auth.tokens import CHALLENGE_LIFETIME
+
+    challenge = instance.signer.sign_challenge(user.id, user.team_id)
+    return SecondStep(challenge=challenge, expires_in=int(CHALLENGE_LIFETIME.total_seconds()))
+
+
+async def _begin(user: User, method: Method, instance: Instance, client: Client, delivery: Delivery) -> LoggedIn:
+    tokens = await instance.sessions.begin(
+        user_id=user.id, team_id=user.team_id, role=user.role, method=method, client=client
     )
-    return LoggedIn(user_id=account.id, email=account.email)
+    return LoggedIn(user_id=user.id, email=user.email, **delivery.give(tokens).model_dump())
+
+
+async def _workspaces(user: User, instance: Instance) -> list[Workspace]:
+    from lib.auth.workspaces import workspaces_of
+
+    found = await workspaces_of(instance.database, team_id=user.team_id, user_id=user.id)
+    return [Workspace.model_validate(workspace, from_attributes=True) for workspace in found]

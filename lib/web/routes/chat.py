@@ -25,7 +25,7 @@ from lib.encoders.book import BookEncoder
 from lib.encoders.native import NativeEncoder
 from lib.errors import Interrupted, ParleyError, Unauthenticated, error_named
 from lib.rag.retrieve import Scope
-from lib.web.deps import AnyCaller, ThisInstance
+from lib.web.deps import Chatter, ThisInstance
 from lib.web.instance import Instance
 from lib.web.leaving import while_client_stays
 from lib.web.stream import EventStream
@@ -118,7 +118,7 @@ class ChatRequest(BaseModel):
 
 
 @whole.post("/api/v1/chat")
-async def chat(body: ChatRequest, caller: AnyCaller, instance: ThisInstance, request: Request) -> Response:
+async def chat(body: ChatRequest, caller: Chatter, instance: ThisInstance, request: Request) -> Response:
     """Send a message and receive the complete answer."""
     turn = run_turn(await _turn(body, caller, instance), instance.turn)
     answer = await while_client_stays(_in_one_piece(turn), request.receive)
@@ -129,7 +129,7 @@ async def chat(body: ChatRequest, caller: AnyCaller, instance: ThisInstance, req
 
 @streamed.post("/api/v1/chat/stream")
 async def chat_stream(
-    body: ChatRequest, caller: AnyCaller, instance: ThisInstance, protocol: Literal["book", "native"] = "book"
+    body: ChatRequest, caller: Chatter, instance: ThisInstance, protocol: Literal["book", "native"] = "book"
 ) -> Response:
     """Send a message and receive the answer as it is written: server-sent events, the document's frames or our own."""
     encoder = BookEncoder() if protocol == "book" else NativeEncoder()
@@ -143,7 +143,7 @@ async def _turn(body: ChatRequest, caller: Caller, instance: Instance) -> TurnRe
         raise Unauthenticated
     context = body.message.metadata and body.message.metadata.context
     return TurnRequest(
-        team_id=speaker.team_id,
+        tenant=speaker.tenant(),
         user_id=speaker.user_id,
         content=body.message.content,
         conversation_id=body.conversation_id or body.message.conversation_id,

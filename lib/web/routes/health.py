@@ -74,11 +74,13 @@ async def alive() -> Alive:
 
 
 @router.get("/detailed")
-async def detailed(_: Admin, instance: ThisInstance, response: Response) -> Detailed:
+async def detailed(admin: Admin, instance: ThisInstance, response: Response) -> Detailed:
     """Try everything at once, by writing and embedding too, and say what is wrong and what is running."""
+    from lib.auth.standing import confirm_admin
     from lib.health.about import about
     from lib.health.checks import overall, read_all
 
+    await confirm_admin(instance.database, admin)
     readings = await read_all(instance.checks.thorough)
     status = overall(readings)
     response.status_code = _code(status)

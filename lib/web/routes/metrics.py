@@ -1,18 +1,13 @@
 """Metrics: what Parley does, in numbers. An administrator sees the team's, the internal key the whole deployment's."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from lib.auth.callers import Caller
 from lib.errors import DatabaseUnavailable, ReportTooLong
 from lib.metrics.reports import Chats, System, Users, Window, Workspaces
 from lib.web.deps import Admin, ThisInstance
-
-if TYPE_CHECKING:
-    from lib.db.scope import Scope
 
 router = APIRouter(prefix="/metrics", tags=["metrics"])
 
@@ -41,8 +36,8 @@ async def performance(admin: Admin, instance: ThisInstance) -> Performance:
 
     turns, error = None, None
     try:
-        async with instance.database.one_report() as connection:
-            turns = await metrics.windows(connection, _scope(admin))
+        async with instance.database.one_report(admin.reach()) as connection:
+            turns = await metrics.windows(connection)
     except (DatabaseUnavailable, ReportTooLong) as unavailable:
         if not admin.internal:
             raise
@@ -55,8 +50,8 @@ async def users(admin: Admin, instance: ThisInstance) -> Users:
     """Count accounts."""
     from lib.store import metrics
 
-    async with instance.database.one_report() as connection:
-        return await metrics.users(connection, _scope(admin))
+    async with instance.database.one_report(admin.reach()) as connection:
+        return await metrics.users(connection)
 
 
 @router.get("/workspaces")
@@ -64,8 +59,8 @@ async def workspaces(admin: Admin, instance: ThisInstance) -> Workspaces:
     """Count workspaces and their members."""
     from lib.store import metrics
 
-    async with instance.database.one_report() as connection:
-        return await metrics.workspaces(connection, _scope(admin))
+    async with instance.database.one_report(admin.reach()) as connection:
+        return await metrics.workspaces(connection)
 
 
 @router.get("/chats")
@@ -73,8 +68,8 @@ async def chats(admin: Admin, instance: ThisInstance) -> Chats:
     """Count conversations, messages, and the turns of the last 14 days."""
     from lib.store import metrics
 
-    async with instance.database.one_report() as connection:
-        return await metrics.chats(connection, _scope(admin))
+    async with instance.database.one_report(admin.reach()) as connection:
+        return await metrics.chats(connection)
 
 
 @router.get("/prometheus")
@@ -82,11 +77,5 @@ async def prometheus(admin: Admin, instance: ThisInstance) -> Response:
     """Tell a Prometheus the turns of today, how what we depend on is, and this instance."""
     from lib.metrics.exposition import CONTENT_TYPE, exposition
 
-    text = await exposition(instance.database, instance.checks, _scope(admin))
+    text = await exposition(instance.database, instance.checks, admin.reach())
     return Response(text, media_type=CONTENT_TYPE)
-
-
-def _scope(admin: Caller) -> "Scope":
-    from lib.db.scope import DEPLOYMENT, Scope
-
-    return DEPLOYMENT if admin.internal else Scope(admin.team_id, admin.user_id)

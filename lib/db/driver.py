@@ -1,0 +1,57 @@
+"""psycopg, with a preface ahead of a statement."""
+
+from typing import Any, Self
+
+import psycopg
+from psycopg.abc import Params
+
+from lib.db.tenant import Preface
+
+
+class Cursor(psycopg.AsyncCursor[tuple[Any, ...]]):
+    """Sends the connection's preface, if it has one, and the statement in one pipeline: one round trip for both."""
+
+    async def execute(self, query: Any, params: Params | None = None, **options: Any) -> Self:
+        """Run a statement.
+
+        Raises:
+            Unauthenticated, Forbidden: the preface says so. The statement, behind the wall, did nothing.
+        """
+        connection = self.connection
+        preface = connection.preface if isinstance(connection, Driver) else None
+        if preface is None:
+            return await super().execute(query, params, **options)
+        asking = psycopg.AsyncCursor(connection)
+        try:
+            async with connection.pipeline():
+                await asking.execute(preface.sql.encode(), preface.parameters)
+                await super().execute(query, params, **options)
+        except psycopg.Error:
+            # A write that the wall refused: what the preface found is the reason.
+            if asking.pgresult is not None and asking.pgresult.ntuples:
+                preface.judge(await _role(asking))
+            raise
+        preface.judge(await _role(asking))
+        return self
+
+
+class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
+    """A connection whose next statement may have a preface."""
+
+    preface: Preface | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Have every cursor look for the preface."""
+        super().__init__(*arguments, **options)
+        self.cursor_factory = Cursor
+
+
+def hit_the_wall(error: BaseException) -> bool:
+    """Say whether a write was refused for being another tenant's, which is a fault of ours and not the server's."""
+    diagnosis = getattr(error, "diag", None)
+    return getattr(diagnosis, "source_function", None) == "ExecWithCheckOptions"
+
+
+async def _role(asking: psycopg.AsyncCursor[tuple[Any, ...]]) -> str | None:
+    row = await asking.fetchone()
+    return None if row is None else row[0]

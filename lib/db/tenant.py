@@ -1,0 +1,135 @@
+"""Whose rows a statement may touch, and on whose word: the wall between tenants.
+
+Each statement of a tenant travels with a preface, in one libpq pipeline and so in one round trip and one transaction.
+The preface asks whether the credential still holds, names the team to row-level security, and takes on a role that
+bypasses nothing, whatever the role is that we log in as. A credential that no longer holds leaves the team unnamed: the
+statement then sees no row and can write none, and the caller is told why.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from lib.errors import Forbidden, Unauthenticated
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, and what has to hold for that, besides an active team.
+
+    Attributes:
+        user_id: an active account of the team; None for a guest.
+        session_id: a session of that account, neither ended nor expired.
+        key_id: an API key of that account, neither revoked nor expired.
+        admin: the account has to be an administrator's.
+    """
+
+    user_id: UUID | None = None
+    session_id: UUID | None = None
+    key_id: UUID | None = None
+    admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A team, whose rows alone are there. Without an asker nobody's word is asked for, as when an answer is saved."""
+
+    team_id: UUID
+    asked_by: Asker | None = None
+
+    def preface(self) -> "Preface":
+        """Return what goes ahead of a statement of this tenant."""
+        asker = self.asked_by
+        parameters: dict[str, Any] = {"team": self.team_id}
+        if asker is None:
+            return Preface(_WALL, parameters, None)
+        found = {"user": asker.user_id, "session": asker.session_id, "key": asker.key_id}
+        roles = ["admin"] if asker.admin else ["guest", "user", "admin"]
+        return Preface(_of(asker), parameters | found | {"roles": roles}, tuple(roles))
+
+
+class EveryTeam:
+    """No wall: for the deployment's own work, such as a log-in, whose team is not known yet, or a job."""
+
+    def preface(self) -> None:
+        """Return nothing: the statement goes alone."""
+
+
+EVERY_TEAM: Final = EveryTeam()
+
+Reach = Tenant | EveryTeam
+"""How far a statement may reach."""
+
+IN_REACH: Final = "team_id = ANY (ARRAY(SELECT id FROM teams))"
+"""What a report over all rows in reach asks for besides: an index on `team_id` and more is then used for one team and
+for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preface:
+    """A statement for psycopg that goes ahead of another, and the roles that may ask for the other, None for any."""
+
+    sql: str
+    parameters: dict[str, Any]
+    roles: tuple[str, ...] | None
+
+    def judge(self, role: str | None) -> None:
+        """Judge the asker by the role that the preface found.
+
+        Raises:
+            Unauthenticated: the credential does not hold any more.
+            Forbidden: it does, and its role is not enough.
+        """
+        if self.roles is None:
+            return
+        if role is None:
+            raise Unauthenticated("This sign-in is no longer valid.")
+        if role not in self.roles:
+            raise Forbidden
+
+
+def _of(asker: Asker) -> str:
+    if asker.session_id is not None:
+        return _SESSION
+    if asker.key_id is not None:
+        return _KEY
+    return _GUEST if asker.user_id is None else _USER
+
+
+# The team is named before the role is taken on, since the inner rows come first (OFFSET 0 keeps them apart); the tables
+# that the innermost query reads are read with the rights and the sight that the statement began with.
+_WALL: Final = """
+    SELECT CAST(NULL AS text), set_config('role', 'parley_tenant', true)
+    FROM (SELECT set_config('parley.team_id', CAST(%(team)s AS text), true) OFFSET 0) AS named
+"""
+_NAMED: Final = """
+    SELECT named.role, set_config('role', 'parley_tenant', true)
+    FROM (
+        SELECT asked.role, set_config(
+            'parley.team_id', CASE WHEN asked.role = ANY (%(roles)s) THEN CAST(%(team)s AS text) ELSE '' END, true
+        )
+        FROM (SELECT ({found}) AS role OFFSET 0) AS asked OFFSET 0
+    ) AS named
+"""
+_GUEST: Final = _NAMED.format(found="SELECT 'guest' FROM teams WHERE id = %(team)s AND is_active")
+_FOUND_USER: Final = """
+    SELECT users.role FROM users JOIN teams ON teams.id = users.team_id {beside}
+    WHERE users.id = %(user)s AND users.team_id = %(team)s AND users.is_active AND teams.is_active
+"""
+_USER: Final = _NAMED.format(found=_FOUND_USER.format(beside=""))
+_SESSION: Final = _NAMED.format(
+    found=_FOUND_USER.format(
+        beside="""
+            JOIN sessions ON sessions.id = %(session)s AND sessions.user_id = users.id
+                AND sessions.revoked_at IS NULL AND sessions.expires_at > now()
+        """
+    )
+)
+_KEY: Final = _NAMED.format(
+    found=_FOUND_USER.format(
+        beside="""
+            JOIN api_keys ON api_keys.id = %(key)s AND api_keys.user_id = users.id AND api_keys.revoked_at IS NULL
+                AND (api_keys.expires_at IS NULL OR api_keys.expires_at > now())
+        """
+    )
+)

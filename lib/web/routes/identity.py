@@ -1,0 +1,14 @@
+"""Everything about who is asking, under each of the prefixes that clients know."""
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from lib.web.routes import accounts, api_keys, auth, sessions
+
+PREFIXES: Final = ("/api/v1/auth", "/api/auth", "/auth")
+
+router = APIRouter()
+for prefix in PREFIXES:
+    for part in (accounts, auth, sessions, api_keys):
+        router.include_router(part.router, prefix=prefix)
