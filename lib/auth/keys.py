@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,9 +55,9 @@ class KeyRing:
     """
 
     algorithm: Algorithm
-    signer: "bytes | PrivateKey"
+    signer: "bytes | PrivateKey" = field(repr=False)
     kid: str
-    verifiers: "Mapping[str, Verifier]"
+    verifiers: "Mapping[str, Verifier]" = field(repr=False)
     jwks: Mapping[str, Sequence[Jwk]]
 
     @classmethod
@@ -110,7 +110,7 @@ class KeyRing:
         Raises:
             TokenRefused: it is none, is of another algorithm, or no key of ours has signed it.
         """
-        # No library is lenient here: padding and line ends would make many tokens of one.
+        # PyJWT takes padding, with which one token would have several spellings, and fails on half a character.
         if not token.isascii() or "=" in token:
             raise TokenRefused("not in base64url")
         jws = _jws(self.algorithm)

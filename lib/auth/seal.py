@@ -5,7 +5,7 @@ is sealed in one context opens in no other.
 """
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -29,7 +29,7 @@ class Seal:
         roots: what keys are derived from, newest first.
     """
 
-    roots: tuple[bytes, ...]
+    roots: tuple[bytes, ...] = field(repr=False)
 
     @classmethod
     def from_settings(cls, settings: "Settings") -> "Seal":

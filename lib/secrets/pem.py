@@ -37,7 +37,7 @@ def read_private(text: str, algorithm: str) -> PrivateKey:
     """Return the private key of `algorithm` (RS256 or EdDSA) in a PEM.
 
     Raises:
-        KeyUnusable: it is none, is of another kind, is encrypted, or is too short.
+        KeyUnusable: it is none, is of another kind, is encrypted, or is weak.
     """
     try:
         key = load_pem_private_key(text.encode(), password=None)
@@ -47,7 +47,7 @@ def read_private(text: str, algorithm: str) -> PrivateKey:
         raise KeyUnusable("is no private key in PEM") from None
     if not isinstance(key, _KINDS[algorithm][0]):
         raise KeyUnusable(f"is no private key of {algorithm}")
-    _refuse_short(key)
+    _refuse_weak(key)
     return key
 
 
@@ -55,7 +55,7 @@ def read_public(text: str, algorithm: str) -> tuple[PublicKey, ...]:
     """Return the public keys of `algorithm` (RS256 or EdDSA) in any number of PEMs, in their order.
 
     Raises:
-        KeyUnusable: one is none, is of another kind, or is too short.
+        KeyUnusable: one is none, is of another kind, or is weak.
     """
     blocks = [found.group() for found in _BLOCK.finditer(text)]
     if text.strip() and _BLOCK.sub("", text).strip():
@@ -75,10 +75,26 @@ def _read_public(block: str, algorithm: str) -> PublicKey:
         raise KeyUnusable("is no public key in PEM") from None
     if not isinstance(key, _KINDS[algorithm][1]):
         raise KeyUnusable(f"is no public key of {algorithm}")
-    _refuse_short(key)
+    _refuse_weak(key)
     return key
 
 
-def _refuse_short(key: PrivateKey | PublicKey) -> None:
-    if isinstance(key, RSAPrivateKey | RSAPublicKey) and key.key_size < LEAST_BITS:
+def _refuse_weak(key: PrivateKey | PublicKey) -> None:
+    if not isinstance(key, RSAPrivateKey | RSAPublicKey):
+        return
+    if key.key_size < LEAST_BITS:
         raise KeyUnusable(f"is an RSA key of {key.key_size} bits: it needs {LEAST_BITS}")
+    public = key.public_key() if isinstance(key, RSAPrivateKey) else key
+    if all(public.public_numbers().n % prime in powers for prime, powers in _roca().items()):
+        raise KeyUnusable("is an RSA key that can be computed (CVE-2017-15361): make another one")
+
+
+@cache
+def _roca() -> dict[int, set[int]]:
+    """Return, for small primes, the remainders of every modulus that Infineon's faulty library made.
+
+    They are the powers of 65537. Those of any other key are among them for all the primes once in two hundred million.
+    (M. Nemec and others: The Return of Coppersmith's Attack, ACM CCS 2017, section 2.3)
+    """
+    primes = [number for number in range(3, 168) if all(number % divisor for divisor in range(2, number))]
+    return {prime: {pow(65537, power, prime) for power in range(prime)} for prime in primes}

@@ -65,7 +65,7 @@ def _weak_in_production(settings: Identity) -> Iterator[str]:
     if getattr(settings, signs.lower()) is None:
         yield f"{signs} is required in production"
     for name, secrets in held.items():
-        if any(secret and len(secret.get_secret_value()) < SECRET_LENGTH for secret in secrets):
+        if any(secret is not None and len(secret.get_secret_value()) < SECRET_LENGTH for secret in secrets):
             yield f"{name} must have at least {SECRET_LENGTH} characters in production"
     if settings.email_only_login:
         yield "EMAIL_ONLY_LOGIN lets anybody in who knows an address: production refuses it"
