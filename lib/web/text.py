@@ -17,7 +17,12 @@ def _encodable(text: str) -> str:
     return text
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return a text that Postgres can hold.
+
+    Raises:
+        ValueError: it contains a NUL, or half of a surrogate pair.
+    """
     if "\0" in text:
         raise ValueError("it contains a NUL character")
     return _encodable(text)
@@ -26,13 +31,13 @@ def _plain(text: str) -> str:
 def _said(text: str) -> str:
     if not text.strip():
         raise ValueError("it is empty")
-    return _plain(text)
+    return plain(text)
 
 
 SECRET: Final = AfterValidator(_encodable)
 """Any Unicode text: it is hashed, never stored."""
 
-PLAIN: Final = AfterValidator(_plain)
+PLAIN: Final = AfterValidator(plain)
 """Text that Postgres can hold."""
 
 SAID: Final = AfterValidator(_said)
