@@ -40,7 +40,7 @@ ARROWS = (
     Arrow("a provider knows no turn", ("lib.providers",), ("lib.store", "lib.chat", "lib.encoders")),
     Arrow("the store knows rows alone", ("lib.store",), ("lib.chat", "lib.providers", "lib.encoders")),
     Arrow("one store does not import another", ("lib.store",), ("lib.store",)),
-    Arrow("events and errors stand alone", ("lib.chat.events", "lib.errors"), ("lib",)),
+    Arrow("events and errors stand alone", ("lib.chat.events", "lib.errors"), ("lib",), save=("lib.errors",)),
     Arrow(
         "settings know how secrets are kept and read, and nothing else",
         ("lib.settings", "lib.secrets"),

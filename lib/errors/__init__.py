@@ -1,0 +1,109 @@
+"""Everything that Parley refuses or fails at, as one tree.
+
+A code is a promise to clients: it never changes once published. The tree knows no HTTP; `lib.web.app` gives each code
+its status.
+"""
+
+from lib.errors.base import (
+    BodyTooLarge,
+    ConversationNotFound,
+    Forbidden,
+    ImageTooLarge,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    ParleyError,
+    RateLimited,
+    Unauthenticated,
+    UnsupportedImage,
+)
+from lib.errors.dependencies import (
+    Busy,
+    ContextTooLong,
+    DatabaseUnavailable,
+    Interrupted,
+    MailUnavailable,
+    NoProvider,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderRefused,
+    ProviderTimeout,
+    ReportTooLong,
+    RetrievalUnavailable,
+    StorageUnavailable,
+    Unsealable,
+)
+from lib.errors.identity import (
+    EmailOnlyLoginDisabled,
+    EmailTaken,
+    InvalidChallenge,
+    InvalidCode,
+    InvalidCredentials,
+    LastAdmin,
+    OriginRefused,
+    PasswordTooCommon,
+    RefreshInvalid,
+    ScopeMissing,
+    SecondFactorEnabled,
+    SecondFactorMissing,
+    SetupDone,
+    TeamNotFound,
+    TeamRequired,
+    TooManyKeys,
+)
+
+__all__ = [
+    "BodyTooLarge",
+    "Busy",
+    "ContextTooLong",
+    "ConversationNotFound",
+    "DatabaseUnavailable",
+    "EmailOnlyLoginDisabled",
+    "EmailTaken",
+    "Forbidden",
+    "ImageTooLarge",
+    "Interrupted",
+    "InvalidChallenge",
+    "InvalidCode",
+    "InvalidCredentials",
+    "InvalidRequest",
+    "LastAdmin",
+    "MailUnavailable",
+    "MethodNotAllowed",
+    "NoProvider",
+    "NotFound",
+    "OriginRefused",
+    "ParleyError",
+    "PasswordTooCommon",
+    "ProviderError",
+    "ProviderRateLimited",
+    "ProviderRefused",
+    "ProviderTimeout",
+    "RateLimited",
+    "RefreshInvalid",
+    "ReportTooLong",
+    "RetrievalUnavailable",
+    "ScopeMissing",
+    "SecondFactorEnabled",
+    "SecondFactorMissing",
+    "SetupDone",
+    "StorageUnavailable",
+    "TeamNotFound",
+    "TeamRequired",
+    "TooManyKeys",
+    "Unauthenticated",
+    "Unsealable",
+    "UnsupportedImage",
+    "error_named",
+]
+
+
+def error_named(code: str) -> type[ParleyError]:
+    """Return the error of this code; the root when no error has it."""
+    waiting = [ParleyError]
+    while waiting:
+        error = waiting.pop()
+        if error.code == code:
+            return error
+        waiting.extend(error.__subclasses__())
+    return ParleyError
