@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from lib.settings.base import Base, CommaSeparated, Paths, Secrets, in_development
 from lib.settings.limits import DEFAULT_RATE_LIMITS, RateLimits
@@ -91,7 +91,7 @@ class Identity(Base):
     default_team: str = Field(
         default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="slug of the default team"
     )
-    public_url: str | None = Field(
+    public_url: Annotated[str, AfterValidator(lambda url: url.rstrip("/"))] | None = Field(
         default_factory=_local_front_end,
         description="the front end, where links in mails lead; http://localhost:3000 in development",
     )

@@ -74,6 +74,8 @@ def _weak_in_production(settings: Identity) -> Iterator[str]:
 def _unusable_keys(settings: Identity) -> Iterator[str]:
     """Read the keys where a pair signs: what cannot sign or verify is said before anybody asks."""
     if settings.jwt_algorithm == "HS256":
+        if settings.jwt_private_key:
+            yield "JWT_PRIVATE_KEY is set, and JWT_ALGORITHM is not: set that to RS256 or EdDSA"
         return
     import lib.secrets.pem as pem
 
