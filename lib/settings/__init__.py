@@ -12,7 +12,7 @@ from lib.settings.identity import Algorithm, Identity
 from lib.settings.limits import DEFAULT_RATE_LIMITS, Limited
 from lib.settings.parts import GEMINI_OPENAI_URL, OPENAI_URL, Parts, ProviderName
 from lib.settings.rules import faults_of_identity, faults_of_parts
-from lib.settings.sources import Place, SecretSource, SettingsInvalid, this_place
+from lib.settings.sources import Place, SecretSource, SettingsInvalid, aws_account, this_place
 
 __all__ = [
     "DEFAULT_RATE_LIMITS",
@@ -25,6 +25,7 @@ __all__ = [
     "ProviderName",
     "Settings",
     "SettingsInvalid",
+    "aws_account",
     "get_settings",
     "this_place",
 ]

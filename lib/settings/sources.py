@@ -2,9 +2,12 @@
 
 import os
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic_settings import EnvSettingsSource
+
+if TYPE_CHECKING:
+    from lib.secrets.signing import Account
 
 
 class SettingsInvalid(Exception):
@@ -31,15 +34,24 @@ class SecretSource(EnvSettingsSource):
 def _variables_in(secret_id: str) -> dict[str, str]:
     import lib.secrets.aws as store
 
-    given = os.environ.get
-    region, key, secret = given("AWS_REGION"), given("AWS_ACCESS_KEY_ID"), given("AWS_SECRET_ACCESS_KEY")
-    if not (region and key and secret):
+    account = aws_account(os.environ.get("AWS_REGION"))
+    if account is None:
         raise SettingsInvalid("SECRETS_ID needs AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-    account = store.Account(region, key, secret, given("AWS_SESSION_TOKEN"), given("AWS_ENDPOINT_URL"))
     try:
         return store.read_secret(secret_id, account)
     except store.SecretUnreadable as error:
         raise SettingsInvalid(f"SECRETS_ID cannot be read: {error}") from error
+
+
+def aws_account(region: str | None) -> "Account | None":
+    """Return who this process is to the services of AWS in a region; None without keys. Lambda gives a role's."""
+    from lib.secrets.signing import Account
+
+    given = os.environ.get
+    key, secret = given("AWS_ACCESS_KEY_ID"), given("AWS_SECRET_ACCESS_KEY")
+    if not (region and key and secret):
+        return None
+    return Account(region, key, secret, given("AWS_SESSION_TOKEN"), given("AWS_ENDPOINT_URL"))
 
 
 def default_environment() -> Literal["development", "production"]:

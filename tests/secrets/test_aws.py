@@ -22,7 +22,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from moto.server import ThreadedMotoServer
 
-from lib.secrets.aws import ATTEMPTS, Account, SecretUnreadable, read_secret, signed_headers
+from lib.secrets.aws import ATTEMPTS, HEADERS, SecretUnreadable, read_secret
+from lib.secrets.signing import Account, signed_headers
 from lib.settings import Settings, SettingsInvalid, get_settings
 
 SIGNING_KEY = "signing-key-in-the-secret-0123456789"
@@ -239,21 +240,27 @@ def test_a_read_carries_what_was_signed(faltering: Any) -> None:
     assert read_secret("parley/prod", account) == {}
     sent = {name.lower(): value for name, value in faltering.asked[0].items()}
     moment = datetime.strptime(sent["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    signed = signed_headers(b'{"SecretId": "parley/prod"}', account, moment)
+    url, body = f"{account.endpoint}/", b'{"SecretId": "parley/prod"}'
+    signed = signed_headers(url, HEADERS, body, account, service="secretsmanager", now=moment)
     assert {name: sent[name] for name in signed} == signed
 
 
 @pytest.mark.parametrize("token", ["a token", None])
-def test_the_signature_is_the_one_that_awss_own_client_makes(token: str | None) -> None:
+@pytest.mark.parametrize(
+    ("host", "service", "path"),
+    [("secretsmanager", "secretsmanager", "/"), ("email", "ses", "/v2/email/outbound-emails")],
+)
+def test_the_signature_is_the_one_that_awss_own_client_makes(
+    host: str, service: str, path: str, token: str | None
+) -> None:
     account = replace(ACCOUNT, session_token=token)
-    body = b'{"SecretId": "parley/prod"}'
-    unsigned = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "secretsmanager.GetSecretValue"}
-    request = AWSRequest("POST", f"{account.url}/", headers=unsigned, data=body)
+    url, body = account.url(host) + path, b'{"SecretId": "parley/prod"}'
+    request = AWSRequest("POST", url, headers=HEADERS, data=body)
     credentials = Credentials(account.access_key, account.secret_key, token)
-    SigV4Auth(credentials, "secretsmanager", account.region).add_auth(request)
+    SigV4Auth(credentials, service, account.region).add_auth(request)
     moment = datetime.strptime(request.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
 
-    ours = signed_headers(body, account, moment)
-    assert ours == {"host": "secretsmanager.eu-central-1.amazonaws.com"} | {
+    ours = signed_headers(url, HEADERS, body, account, service=service, now=moment)
+    assert ours == {"host": f"{host}.eu-central-1.amazonaws.com"} | {
         name.lower(): value for name, value in request.headers.items()
     }
