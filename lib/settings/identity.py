@@ -70,7 +70,7 @@ class Identity(Base):
     )
     edge_key: SecretStr | None = Field(
         default=None,
-        description="on AWS, with what the CloudFront of scripts/aws/front.yml shows that a client's address is from it",
+        description="on AWS: the CloudFront of scripts/aws/front.yml sends it, and is believed a client's address",
     )
     email_only_login: bool = Field(
         default=False, description="whether an email alone signs in, without a password; production refuses true"

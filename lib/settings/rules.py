@@ -76,6 +76,8 @@ def _unusable_keys(settings: Identity) -> Iterator[str]:
     if settings.jwt_algorithm == "HS256":
         if settings.jwt_private_key:
             yield "JWT_PRIVATE_KEY is set, and JWT_ALGORITHM is not: set that to RS256 or EdDSA"
+        if settings.jwt_secret_key and "-----BEGIN " in settings.jwt_secret_key.get_secret_value():
+            yield "JWT_SECRET_KEY is a key of a pair: name it JWT_PRIVATE_KEY, and set JWT_ALGORITHM"
         return
     import lib.secrets.pem as pem
 

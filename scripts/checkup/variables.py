@@ -23,6 +23,7 @@ OURS: Final = (
     "setup_token",
     "internal_api_key",
     "cron_secret",
+    "edge_key",
 )
 LOST: Final = {
     "jwt_secret_key": "nobody can sign in",

@@ -95,6 +95,12 @@ def test_a_private_key_that_nothing_would_sign_with_is_refused(read: Read) -> No
     assert refusal(read, JWT_PRIVATE_KEY=key_of("EdDSA")) == said
 
 
+@pytest.mark.parametrize("key", [key_of("RS256"), public_of(key_of("EdDSA"))])
+def test_a_key_of_a_pair_is_no_secret(read: Read, key: str) -> None:
+    said = "JWT_SECRET_KEY is a key of a pair: name it JWT_PRIVATE_KEY, and set JWT_ALGORITHM"
+    assert refusal(read, JWT_SECRET_KEY=key) == said
+
+
 @pytest.mark.parametrize("pair", PAIRS)
 def test_a_pem_may_be_one_line(read: Read, pair: str) -> None:
     key = key_of(pair)
