@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.fixtures.postgres",
     "tests.fixtures.providers",
     "tests.fixtures.web",
+    "tests.fixtures.people",
     "tests.fixtures.storage",
     "tests.fixtures.retrieval",  # after web, whose settings it takes
 ]

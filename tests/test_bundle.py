@@ -35,10 +35,14 @@ def lambda_routes() -> dict[str, str]:
     return {path.replace("{proxy+}", "(.*)"): file for path, file in http_api().items() if path != "*"}
 
 
+def front() -> dict[str, Any]:
+    """Return the one host in front of both origins, and what belongs to it."""
+    return yaml.safe_load((ROOT / "scripts" / "aws" / "front.yml").read_text())["Resources"]
+
+
 def streamed_paths() -> list[str]:
     """Return the paths that the one host hands to the function URL, as `vercel.json` would write them."""
-    front = yaml.safe_load((ROOT / "scripts" / "aws" / "front.yml").read_text())
-    behaviors = front["Resources"]["Front"]["Properties"]["DistributionConfig"]["CacheBehaviors"]
+    behaviors = front()["Front"]["Properties"]["DistributionConfig"]["CacheBehaviors"]
     return [
         behavior["PathPattern"].replace("*", "(.*)") for behavior in behaviors if behavior["TargetOriginId"] == "stream"
     ]

@@ -8,7 +8,7 @@ import pytest
 
 from lib.web.local import read_table
 from tests.published import FUNCTIONS, Published, published
-from tests.test_bundle import TABLE, http_api
+from tests.test_bundle import TABLE, front, http_api
 
 ROUTES = published()
 
@@ -27,10 +27,13 @@ def on_a_laptop(path: str) -> str | None:
 def on_lambda(path: str) -> str | None:
     """Return the function that AWS runs: the HTTP API's most specific route, or the stream's own address.
 
-    An exact route wins over a greedy one, the longest greedy one over the others, and those over `*`, whose function
-    refuses what it does not publish. `{proxy+}` is not relied on to be empty.
+    CloudFront takes the slash from the end of a list's path first. Then an exact route wins over a greedy one, the
+    longest greedy one over the others, and those over `*`, whose function refuses what it does not publish. `{proxy+}`
+    is not relied on to be empty.
     (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html)
     """
+    (lists,) = re.findall(r"if \(/(.+)/\.test\(request\.uri\)\)", front()["Edge"]["Properties"]["FunctionCode"])
+    path = path.removesuffix("/") if re.fullmatch(lists.replace(r"\/", "/"), path) else path
     streamed = [source for source, to in TABLE.items() if to == "/api/chat/stream.py"]
     if any(re.fullmatch(source, path) for source in streamed):
         return "api.chat.stream"

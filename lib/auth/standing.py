@@ -3,7 +3,7 @@
 from lib.auth.callers import Caller
 from lib.db.session import Database
 from lib.errors import DatabaseUnavailable, Forbidden
-from lib.store import users
+from lib.store import profiles
 
 
 async def confirm_admin(database: Database, caller: Caller) -> None:
@@ -19,7 +19,7 @@ async def confirm_admin(database: Database, caller: Caller) -> None:
         return
     try:
         async with database.one_statement(caller.tenant(admin=True)) as connection:
-            await users.profile(connection, team_id=caller.team_id, user_id=caller.user)
+            await profiles.find(connection, team_id=caller.team_id, user_id=caller.user)
     except DatabaseUnavailable:
         if caller.role != "admin":
             raise Forbidden from None

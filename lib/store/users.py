@@ -46,23 +46,6 @@ class NewUser:
     full_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
-    """What an account shows of itself to its owner and to administrators. `avatar` is a data URI."""
-
-    id: UUID
-    team_id: UUID
-    email: str
-    full_name: str | None
-    role: Role
-    avatar: str | None
-    preferences: dict[str, Any]
-    is_active: bool
-    last_login_at: datetime | None
-    created_at: datetime
-    two_factor_enabled: bool
-
-
 _SECOND_FACTOR = (
     select(literal(1))
     .where(second_factors.c.user_id == users.c.id, second_factors.c.confirmed_at.is_not(None))
@@ -77,10 +60,6 @@ _COLUMNS = (
     # An account of a team that was switched off is off as well.
     (users.c.is_active & teams.c.is_active).label("is_active"),
     _SECOND_FACTOR.label("second_factor"),
-)
-_SHOWN = (
-    *(users.c[name] for name in Profile.__dataclass_fields__ if name != "two_factor_enabled"),
-    _SECOND_FACTOR.label("two_factor_enabled"),
 )
 
 
@@ -139,19 +118,6 @@ async def find_by_email(connection: Connection, email: str, *, team: str | None)
     if team is not None:
         statement = statement.where(_is_team(team))
     return tuple(_user(row) for row in (await connection.execute(statement)).mappings())
-
-
-async def profile(connection: Connection, *, team_id: UUID, user_id: UUID) -> Profile:
-    """Return what an account of the team shows.
-
-    Raises:
-        NotFound: there is none.
-    """
-    statement = select(*_SHOWN).where(users.c.id == user_id, users.c.team_id == team_id)
-    row = (await connection.execute(statement)).mappings().one_or_none()
-    if row is None:
-        raise NotFound(NOBODY)
-    return Profile(**row)
 
 
 async def make_admin(connection: Connection, *, team_id: UUID, email: str, client: Client) -> bool:

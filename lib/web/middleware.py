@@ -16,6 +16,8 @@ from lib.telemetry.logs import gather, request_id
 
 MAX_BODY: Final = 1_000_000
 """Bytes a request may carry."""
+MAX_PICTURE_BODY: Final = 3_000_000
+"""Bytes it may carry to a route that takes a picture: 2 MB are 2.8 in base64."""
 
 UNMATCHED: Final = "unmatched"
 """The route, in the log, of a request that no route takes: its path is the caller's own words."""
@@ -74,8 +76,19 @@ class RequestLog:
                 _write_line(scope, status, round((time.perf_counter() - began) * 1000, 1), facts)
 
 
+_takes_pictures: Final[set[object]] = set()
+
+
+def takes_a_picture[H: Callable[..., object]](handler: H) -> H:
+    """Let the body of a request to this handler be as long as a picture needs: `MAX_PICTURE_BODY`."""
+    _takes_pictures.add(handler)
+    return handler
+
+
 class BodyLimit:
-    """Refuses a body over `MAX_BODY`, declared or not, without reading the rest.
+    """Refuses a body over its route's limit, declared or not, without reading the rest.
+
+    The limit is looked up when the body is first asked for: by then the route is known.
 
     Starlette has such a middleware; its answer is plain text, ours has the shape of every other error.
     """
@@ -90,11 +103,12 @@ class BodyLimit:
 
         async def receive_within_limit() -> Message:
             nonlocal received
-            if received == 0 and _declared_length(scope) > MAX_BODY:
+            limit = MAX_PICTURE_BODY if scope.get("endpoint") in _takes_pictures else MAX_BODY
+            if received == 0 and _declared_length(scope) > limit:
                 raise HTTPException(413)
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY:
+            if received > limit:
                 raise HTTPException(413)
             return message
 

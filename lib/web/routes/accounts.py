@@ -14,8 +14,8 @@ from lib.auth.identity import Role
 from lib.db.events import Client
 from lib.errors import NotFound, Unauthenticated
 from lib.settings import Settings
-from lib.store import users
-from lib.store.users import Profile
+from lib.store import profiles
+from lib.store.profiles import Profile
 from lib.web.deps import Reader, ThisClient, ThisInstance
 from lib.web.fields import Email, FullName, NewPassword
 from lib.web.instance import Instance
@@ -79,7 +79,7 @@ async def setup(
 async def me(caller: Reader, instance: ThisInstance) -> Profile:
     """Tell a user who they are."""
     async with instance.database.one_statement(caller.tenant()) as connection:
-        return await users.profile(connection, team_id=caller.team_id, user_id=caller.user)
+        return await profiles.find(connection, team_id=caller.team_id, user_id=caller.user)
 
 
 async def _make(wanted: FirstAdmin, instance: Instance, client: Client, *, setup: bool = False) -> Registered:
