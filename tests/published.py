@@ -1,8 +1,8 @@
 """Every route that the functions publish, read from the apps themselves, so that a new one cannot be forgotten."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
@@ -22,6 +22,7 @@ class Published:
     function: str
     method: str
     template: str
+    handler: Callable[..., object] = field(repr=False)
 
     @property
     def path(self) -> str:
@@ -37,8 +38,13 @@ def published() -> list[Published]:
     return [route for function in FUNCTIONS for route in _routes(function)]
 
 
+def distinct() -> list[Published]:
+    """Return one route of each handler and method: under another prefix it is the same code."""
+    return list({(route.handler, route.method): route for route in published()}.values())
+
+
 def _routes(function: str) -> Iterator[Published]:
     for context in iter_route_contexts(import_module(function).app.routes):
         assert isinstance(context.original_route, APIRoute), "only API routes are known to be safe here"
         for method in sorted(context.methods or ()):
-            yield Published(function, method, str(context.path))
+            yield Published(function, method, str(context.path), context.original_route.endpoint)

@@ -1,0 +1,98 @@
+"""Who may call what: every published route is in this table, and a route that is not fails a test."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from lib.web.routes.identity import PREFIXES
+from tests.published import Published
+
+Access = Literal["anyone", "chatter", "reader", "person", "admin", "team admin", "server", "schedule"]
+"""Whom a route lets in.
+
+- anyone: guests, and whoever has a credential that holds.
+- chatter: the same, but a program's key needs the scope `chat`.
+- reader: a user, or their program with the scope `read`.
+- person: a user with a session; no program.
+- admin: an administrator, their program with the scope `admin`, or the internal key.
+- team admin: the same without the internal key.
+- server: the internal key alone.
+- schedule: the cron secret alone.
+"""
+
+ACCESS: Final[Mapping[str, Access]] = {
+    "POST {identity}/register": "anyone",
+    "POST {identity}/setup": "anyone",
+    "POST {identity}/login": "anyone",
+    "POST {identity}/login-json": "anyone",
+    "POST {identity}/login/2fa": "anyone",
+    "POST {identity}/refresh": "anyone",
+    "POST {identity}/logout": "anyone",
+    "POST {identity}/password/forgot": "anyone",
+    "POST {identity}/password/reset": "anyone",
+    "POST {identity}/password/change": "person",
+    "GET {identity}/me": "reader",
+    "PATCH {identity}/me": "person",
+    "PUT {identity}/me/avatar": "person",
+    "POST {identity}/me/avatar": "person",
+    "DELETE {identity}/me/avatar": "person",
+    "GET {identity}/sessions": "person",
+    "DELETE {identity}/sessions": "person",
+    "DELETE {identity}/sessions/{session_id}": "person",
+    "GET {identity}/2fa": "person",
+    "POST {identity}/2fa/setup": "person",
+    "POST {identity}/2fa/verify": "person",
+    "POST {identity}/2fa/disable": "person",
+    "POST {identity}/2fa/recovery-codes": "person",
+    "GET {identity}/api-keys": "person",
+    "POST {identity}/api-keys": "person",
+    "DELETE {identity}/api-keys/{key_id}": "person",
+    "GET {identity}/events": "reader",
+    "GET /.well-known/jwks.json": "anyone",
+    "GET /users": "team admin",
+    "GET /users/": "team admin",
+    "POST /users": "team admin",
+    "POST /users/": "team admin",
+    "GET /users/{user_id}": "reader",
+    "PUT /users/{user_id}": "person",
+    "PATCH /users/{user_id}": "person",
+    "DELETE /users/{user_id}": "team admin",
+    "POST /api/v1/chat": "chatter",
+    "POST /api/v1/chat/stream": "chatter",
+    "POST /api/v1/conversations/internal-save": "server",
+    "GET /health": "anyone",
+    "HEAD /health": "anyone",
+    "GET /health/": "anyone",
+    "HEAD /health/": "anyone",
+    "GET /health/detailed": "admin",
+    "GET /metrics/performance": "admin",
+    "GET /metrics/users": "admin",
+    "GET /metrics/workspaces": "admin",
+    "GET /metrics/chats": "admin",
+    "GET /metrics/prometheus": "admin",
+    "GET /api/v1/jobs/reap": "schedule",
+    "POST /api/v1/jobs/reap": "schedule",
+    **{
+        f"{method} /health/{part}": "anyone"
+        for part in ("database", "storage", "inference", "retrieval")
+        for method in ("GET", "HEAD")
+    },
+}
+
+BODIES: Final[Mapping[str, dict[str, Any]]] = {
+    "POST /users": {"email": "new@example.com", "password": "securepassword123"},
+    "POST /users/": {"email": "new@example.com", "password": "securepassword123"},
+    "PUT /users/{user_id}": {"full_name": "Changed"},
+    "PATCH /users/{user_id}": {"full_name": "Changed"},
+    "POST /api/v1/chat": {"message": {"content": "Hello"}},
+    "POST /api/v1/chat/stream": {"message": {"content": "Hello"}},
+}
+"""A body that is valid, for routes that look at it before they know whether the caller may."""
+
+
+def key_of(route: Published) -> str:
+    """Return a route as the tables above name it."""
+    template = next(
+        (f"{{identity}}{route.template[len(prefix) :]}" for prefix in PREFIXES if route.template.startswith(prefix)),
+        route.template,
+    )
+    return f"{route.method} {template}"
