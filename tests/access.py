@@ -6,13 +6,14 @@ from typing import Any, Final, Literal
 from lib.web.routes.identity import PREFIXES
 from tests.published import Published
 
-Access = Literal["anyone", "chatter", "reader", "person", "admin", "team admin", "server", "schedule"]
+Access = Literal["anyone", "chatter", "reader", "person", "owner", "admin", "team admin", "server", "schedule"]
 """Whom a route lets in.
 
 - anyone: guests, and whoever has a credential that holds.
 - chatter: the same, but a program's key needs the scope `chat`.
 - reader: a user, or their program with the scope `read`.
 - person: a user with a session; no program.
+- owner: a user, and an administrator's program with the scope `admin`.
 - admin: an administrator, their program with the scope `admin`, or the internal key.
 - team admin: the same without the internal key.
 - server: the internal key alone.
@@ -53,8 +54,8 @@ ACCESS: Final[Mapping[str, Access]] = {
     "POST /users": "team admin",
     "POST /users/": "team admin",
     "GET /users/{user_id}": "reader",
-    "PUT /users/{user_id}": "person",
-    "PATCH /users/{user_id}": "person",
+    "PUT /users/{user_id}": "owner",
+    "PATCH /users/{user_id}": "owner",
     "DELETE /users/{user_id}": "team admin",
     "POST /api/v1/chat": "chatter",
     "POST /api/v1/chat/stream": "chatter",

@@ -20,6 +20,7 @@ LETS_IN: Final[Mapping[Access, set[str]]] = {
     "chatter": {"guest", "user", "admin", "key:chat", "server"},
     "reader": {"user", "admin", "key:read"},
     "person": {"user", "admin"},
+    "owner": {"user", "admin", "key:admin"},
     "admin": {"admin", "key:admin", "server"},
     "team admin": {"admin", "key:admin"},
     "server": {"server"},
