@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from lib.db.events import EventKind, SecurityEvent, new_event
@@ -150,7 +151,7 @@ async def test_a_recovery_code_works_once_also_for_twenty_at_once(account: Accou
     assert await account.events() == [("second_factor_enabled", {}), ("recovery_code_used", {"left": 1})]
 
 
-async def test_fresh_codes_void_all_others(account: Account) -> None:
+async def test_fresh_codes_void_all_others(account: Account, rows: Rows) -> None:
     await account.begin(b"one")
     await account.confirm(b"one", code_hashes=[b"old", b"used"])
     await account.use(b"used")
@@ -158,6 +159,8 @@ async def test_fresh_codes_void_all_others(account: Account) -> None:
     assert not await account.use(b"old")
     assert (await account.found()).codes_left == 2
     assert await account.use(b"new")
+    kept = await rows("SELECT code_hash FROM recovery_codes WHERE user_id = %s ORDER BY code_hash", account.id)
+    assert [row["code_hash"] for row in kept] == [b"new", b"newer"]
 
 
 async def test_of_sets_that_are_made_at_once_one_counts(account: Account) -> None:
@@ -171,6 +174,22 @@ async def test_of_sets_that_are_made_at_once_one_counts(account: Account) -> Non
     assert not await account.use(b"old")
 
 
+async def test_of_two_sets_the_one_that_is_made_last_counts(account: Account, rows: Rows, database_url: str) -> None:
+    await account.begin(b"one")
+    await account.confirm(b"one", code_hashes=[b"old"])
+    async with await psycopg.AsyncConnection.connect(database_url) as other:
+        await other.execute("SELECT FROM second_factors WHERE user_id = %s FOR UPDATE", [account.id])
+        making = asyncio.create_task(account.replace([b"last"]))
+        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%recovery_codes%%'"
+        while not making.done() and not await rows(waiting):
+            pass
+        insert = "INSERT INTO recovery_codes (user_id, team_id, code_hash, created_at)"
+        await other.execute(f"{insert} VALUES (%s, %s, 'first', clock_timestamp())", [account.id, account.team_id])
+    assert await making
+    assert not await account.use(b"first")
+    assert await account.use(b"last")
+
+
 async def test_what_is_removed_takes_its_codes_along(account: Account, rows: Rows) -> None:
     await account.begin(b"one")
     await account.confirm(b"one", code_hashes=[b"code"])
@@ -178,7 +197,7 @@ async def test_what_is_removed_takes_its_codes_along(account: Account, rows: Row
     assert not await account.remove()
     assert not await account.take(11)
     assert not await account.use(b"code")
-    assert await rows("SELECT FROM recovery_codes WHERE user_id = %s", account.id) == []
+    assert await rows("SELECT code_hash FROM recovery_codes WHERE user_id = %s", account.id) == []
     assert [kind for kind, _ in await account.events()] == ["second_factor_enabled", "second_factor_disabled"]
 
 

@@ -410,7 +410,7 @@ async def test_a_session_that_has_ended_changes_nothing(ada: Person, rows: Rows)
     await rows("UPDATE sessions SET revoked_at = now() WHERE user_id = %s", ada.id)
     assert set(await everything(ada, ada.client)) == {(401, "unauthenticated")}
     assert await rows("SELECT * FROM second_factors WHERE user_id = %s", ada.id) == before
-    assert await rows("SELECT FROM recovery_codes WHERE user_id = %s AND used_at IS NOT NULL", ada.id) == []
+    assert await rows("SELECT code_hash FROM recovery_codes WHERE user_id = %s AND used_at IS NOT NULL", ada.id) == []
 
 
 async def test_what_is_no_code_is_refused_like_a_wrong_one(ada: Person) -> None:
