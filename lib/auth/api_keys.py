@@ -5,9 +5,9 @@ lets a scanner of leaked secrets know it. The database has a SHA-256 of the whol
 """
 
 import hashlib
-import hmac
 import re
 import secrets
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -20,13 +20,15 @@ from lib.auth.identity import Key, Scope
 from lib.db.events import Client
 from lib.db.session import Database
 from lib.db.tenant import EVERY_TEAM
-from lib.errors import Unauthenticated
+from lib.errors import DatabaseUnavailable, Unauthenticated
 from lib.ids import new_id
 from lib.store import api_keys
 from lib.store.api_keys import ListedKey, NewKey
 
 MOST_KNOWN: Final = 1_000
 """Keys that an instance remembers: a few hundred bytes each."""
+FRESH: Final = 60.0
+"""Seconds that a key is known for without another look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,37 +40,57 @@ class Made:
 
 
 class KeyReader:
-    """Reads the keys that programs send, and remembers those that were right: one round trip a key and instance."""
+    """Reads the keys that programs send, and remembers those that were right.
+
+    A key costs one round trip a minute and instance, which notes that it is used. Whether it works still is asked with
+    the statement that does its work.
+    """
 
     def __init__(self, database: Database) -> None:
         """Look keys up in `database`."""
         self._database = database
-        self._known: dict[bytes, Key] = {}
+        self._known: dict[bytes, tuple[Key, float]] = {}
 
     async def read(self, key: str) -> Key:
         """Return whose key it is.
 
         Raises:
-            Unauthenticated: it is nobody's, or was revoked or has expired by the time that it was first seen here.
+            Unauthenticated: it is nobody's, was revoked, or has expired.
             DatabaseUnavailable: it was not seen here yet, and nobody knows.
         """
         digest = _digest(key)
-        found = self._known.pop(digest, None) or await self._look_up(key, digest)
+        found, seen = self._known.get(digest, (None, 0.0))
+        if found is None or time.monotonic() - seen > FRESH:
+            found = await self._look_up(key, digest, found)
         if found.expires_at is not None and found.expires_at <= datetime.now(UTC):
             raise Unauthenticated(_DEAD)
-        self._known[digest] = found  # the one used last is the last to be forgotten
-        if len(self._known) > MOST_KNOWN:
-            del self._known[next(iter(self._known))]
         return found
 
-    async def _look_up(self, key: str, digest: bytes) -> Key:
-        if (key_id := id_in(key)) is None:
+    async def _look_up(self, key: str, digest: bytes, known: Key | None) -> Key:
+        """Ask the database; while it is away, a key that is known is what it was."""
+        key_id = id_in(key)
+        if key_id is None:
             raise Unauthenticated(_DEAD)
-        async with self._database.one_statement(EVERY_TEAM) as connection:
-            kept = await api_keys.find(connection, key_id)
-        if kept is None or not hmac.compare_digest(kept.secret_hash, digest):
+        self._known.pop(digest, None)
+        try:
+            async with self._database.one_statement(EVERY_TEAM) as connection:
+                kept = await api_keys.use(connection, key_id, secret_hash=digest)
+        except DatabaseUnavailable:
+            if known is None:
+                raise
+            self._remember(digest, known)
+            return known
+        if kept is None:
             raise Unauthenticated(_DEAD)
-        return Key(key_id, kept.user_id, kept.team_id, frozenset(kept.scopes), kept.expires_at)
+        found = Key(key_id, kept.user_id, kept.team_id, frozenset(kept.scopes), kept.expires_at)
+        self._remember(digest, found)
+        return found
+
+    def _remember(self, digest: bytes, key: Key) -> None:
+        """Keep a key as the one seen last, and forget the one that was seen longest ago when there are too many."""
+        self._known[digest] = key, time.monotonic()
+        if len(self._known) > MOST_KNOWN:
+            del self._known[next(iter(self._known))]
 
 
 async def make_key(

@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from lib.auth.identity import Scope
 from lib.db.events import Client, event_insert, new_event
 from lib.db.session import Connection
-from lib.db.tables import api_keys, teams, users
+from lib.db.tables import api_keys
 from lib.errors import NotFound, TooManyKeys
 
 MOST_KEYS: Final = 50
@@ -32,12 +32,11 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class KeptKey:
-    """What a key was made for, and the hash of its secret. Nothing of it ever changes."""
+    """What a key was made for. Nothing of it ever changes."""
 
     team_id: UUID
     user_id: UUID
     scopes: list[Scope]
-    secret_hash: bytes
     expires_at: datetime | None
 
 
@@ -73,21 +72,13 @@ async def create(connection: Connection, new: NewKey, *, client: Client) -> date
     return row.created_at
 
 
-async def find(connection: Connection, key_id: UUID) -> KeptKey | None:
-    """Return a key that works now: neither revoked nor expired, of an active account in an active team."""
-    statement = (
-        select(*(api_keys.c[name] for name in KeptKey.__dataclass_fields__))
-        .join(users, users.c.id == api_keys.c.user_id)
-        .join(teams, teams.c.id == api_keys.c.team_id)
-        .where(
-            api_keys.c.id == key_id,
-            api_keys.c.revoked_at.is_(None),
-            api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > text("now()")),
-            users.c.is_active,
-            teams.c.is_active,
-        )
-    )
-    row = (await connection.execute(statement)).mappings().one_or_none()
+async def use(connection: Connection, key_id: UUID, *, secret_hash: bytes) -> KeptKey | None:
+    """Return a key that works now, and note that it is used.
+
+    It works when it is neither revoked nor expired, and its account and team are active. Hashes are compared by the
+    database, which may tell by its time how much of two of them is alike; nobody can choose what theirs begins with.
+    """
+    row = (await connection.execute(_USE, {"id": key_id, "secret_hash": secret_hash})).mappings().one_or_none()
     return None if row is None else KeptKey(**row)
 
 
@@ -135,3 +126,11 @@ _REVOKE = text(f"""
     ), event AS ({event_insert("revoked")})
     SELECT count(*) FROM revoked
 """)  # noqa: S608
+
+_USE = text("""
+    UPDATE api_keys SET last_used_at = now() FROM users, teams
+    WHERE api_keys.id = :id AND api_keys.secret_hash = :secret_hash AND api_keys.revoked_at IS NULL
+        AND (api_keys.expires_at IS NULL OR api_keys.expires_at > now())
+        AND users.id = api_keys.user_id AND users.is_active AND teams.id = api_keys.team_id AND teams.is_active
+    RETURNING api_keys.user_id, api_keys.team_id, api_keys.scopes, api_keys.expires_at
+""")
