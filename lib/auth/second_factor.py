@@ -102,7 +102,7 @@ async def set_up(database: "Database", seal: "Seal", caller: "Caller") -> Enrolm
     if not begun:
         raise SecondFactorEnabled
     uri = totp.otpauth_uri(secret, email)
-    # Drawing takes some twenty milliseconds of Python, the first time a hundred: other requests go on meanwhile.
+    # Drawing takes some twenty milliseconds of Python, the first time forty: other requests go on meanwhile.
     return Enrolment(totp.spelled(secret), uri, await asyncio.to_thread(totp.qr_svg, uri))
 
 
