@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lib.web.address import EDGE_KEY_HEADER, VIEWER_HEADER
 from tests.platforms.aws.build import Template, Tree
 from tests.platforms.aws.conftest import BUCKET, CANARY, SECRET, SECRETS
 from tests.test_bundle import SERVERLESS, TABLE, VERCEL
@@ -63,6 +64,14 @@ def test_a_role_may_write_its_log_read_the_secret_and_nothing_else(template: Tem
             ({"s3:ListBucket"}, {"Fn::Sub": BUCKET_ARN}),
         ]
     assert granted(template, name) == expected
+
+
+def test_where_ses_sends_mail_auth_may_and_nobody_else(tree: Tree, template: Template) -> None:
+    del template  # its files are in the same folder
+    sending = tree.package(SECRETS_ID=SECRET, SES_REGION="eu-west-1")
+    identities = {"Fn::Sub": "arn:${AWS::Partition}:ses:eu-west-1:${AWS::AccountId}:identity/*"}
+    may = {name: [what for what in granted(sending, name) if what[0] == {"ses:SendEmail"}] for name in FUNCTIONS}
+    assert may == {name: [({"ses:SendEmail"}, identities)] if name == "auth" else [] for name in FUNCTIONS}
 
 
 def test_only_lambda_takes_a_role(template: Template) -> None:
@@ -191,6 +200,19 @@ def test_one_host_stands_in_front_of_both_origins(template: Template) -> None:
         streamed, "stream"
     )
     assert template.whole["Outputs"]["Address"]["Value"] == {"Fn::Sub": "https://${Front.DomainName}"}
+
+
+def test_the_host_in_front_says_where_a_request_came_from_and_shows_that_it_is_ours(template: Template) -> None:
+    config = front(template)
+    key = f"{{{{resolve:secretsmanager:{SECRET}:SecretString:EDGE_KEY}}}}"
+    for origin in config["Origins"]:
+        assert origin["OriginCustomHeaders"] == [{"HeaderName": EDGE_KEY_HEADER, "HeaderValue": key}]
+    ((name, function),) = template.of("AWS::CloudFront::Function").items()
+    assert f"headers['{VIEWER_HEADER}'] = {{ value: event.viewer.ip }}" in function["FunctionCode"]
+    assert function["AutoPublish"] is True
+    told = [{"EventType": "viewer-request", "FunctionARN": {"Fn::GetAtt": [name, "FunctionARN"]}}]
+    for behavior in (config["DefaultCacheBehavior"], *config["CacheBehaviors"]):
+        assert behavior["FunctionAssociations"] == told
 
 
 def test_the_host_in_front_passes_everything_on_and_keeps_nothing(template: Template) -> None:
