@@ -7,12 +7,17 @@ from typing import Any
 _under_way: set[asyncio.Task[Any]] = set()
 
 
-async def unhindered[T](work: Coroutine[Any, Any, T]) -> T:
-    """Do `work` in a task of its own: when the client leaves, its request is cancelled and the work goes on."""
+def begin[T](work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Begin `work` in a task of its own, which nobody has to wait for."""
     task = asyncio.create_task(work)
     _under_way.add(task)
     task.add_done_callback(_under_way.discard)
-    return await asyncio.shield(task)
+    return task
+
+
+async def unhindered[T](work: Coroutine[Any, Any, T]) -> T:
+    """Do `work` in a task of its own: when the client leaves, its request is cancelled and the work goes on."""
+    return await asyncio.shield(begin(work))
 
 
 async def settle() -> None:

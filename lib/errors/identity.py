@@ -3,6 +3,13 @@
 from lib.errors.base import Forbidden, InvalidRequest, NotFound, ParleyError, Unauthenticated
 
 
+class ResetInvalid(InvalidRequest):
+    """A token for a reset that is nobody's, has expired, or was used."""
+
+    code = "reset_invalid"
+    detail = "This link does not work any more. Ask for a new one."
+
+
 class PasswordTooCommon(InvalidRequest):
     """A new password is one of those that everybody tries first."""
 

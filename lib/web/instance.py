@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lib.db.session import Database
     from lib.files.storage import Storage
     from lib.health.checks import Checks
+    from lib.mail.base import Mailer
     from lib.telemetry.collector import Collector
 
 
@@ -81,6 +82,13 @@ class Instance:
             DatabaseUnavailable: nobody knows.
         """
         return await self._key_reader.read(key)
+
+    @cached_property
+    def mailer(self) -> "Mailer | None":
+        """What sends mail; None where nothing does."""
+        from lib.mail import get_mailer
+
+        return get_mailer(self.settings)
 
     @cached_property
     def turn(self) -> "TurnDeps":
