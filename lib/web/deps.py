@@ -70,6 +70,15 @@ AnyCaller = Annotated[Caller, Depends(_caller)]
 """Whoever asks, a guest too."""
 
 
+async def _known(caller: AnyCaller) -> Caller:
+    _ = caller.user
+    return caller
+
+
+Known = Annotated[Caller, Depends(_known)]
+"""A user, or a program of theirs, whatever it may do."""
+
+
 async def _signed_in(caller: AnyCaller) -> Caller:
     _ = caller.session
     return caller
@@ -88,8 +97,7 @@ Chatter = Annotated[Caller, Depends(_chatter)]
 """Whoever may ask a model something: a guest too, where the route lets guests."""
 
 
-async def _reader(caller: AnyCaller) -> Caller:
-    _ = caller.user
+async def _reader(caller: Known) -> Caller:
     caller.needs("read")
     return caller
 
@@ -128,8 +136,8 @@ Whether they are one is Postgres's to say, with the statement that does their wo
 """
 
 
-async def _team_admin(caller: Admin) -> Caller:
-    _ = caller.user
+async def _team_admin(caller: Known) -> Caller:
+    caller.needs("admin")
     return caller
 
 

@@ -11,7 +11,7 @@ from lib.auth.accounts import Registration
 from lib.auth.identity import Role
 from lib.store import profiles
 from lib.store.profiles import Listed, Profile
-from lib.web.deps import AnyCaller, TeamAdmin, ThisClient, ThisInstance
+from lib.web.deps import Known, TeamAdmin, ThisClient, ThisInstance
 from lib.web.fields import Email, FullName, NewPassword
 from lib.web.middleware import takes_a_picture
 from lib.web.profile import AllChanges
@@ -53,7 +53,7 @@ async def create(new: NewUser, caller: TeamAdmin, instance: ThisInstance, client
 
 
 @router.get("/{user_id}")
-async def read(user_id: UUID, caller: AnyCaller, instance: ThisInstance) -> Profile:
+async def read(user_id: UUID, caller: Known, instance: ThisInstance) -> Profile:
     """Show an account."""
     return await people.find(instance.database, caller, user_id)
 
@@ -64,7 +64,7 @@ async def read(user_id: UUID, caller: AnyCaller, instance: ThisInstance) -> Prof
 async def change(
     user_id: UUID,
     changes: Annotated[AllChanges, Body()],
-    caller: AnyCaller,
+    caller: Known,
     instance: ThisInstance,
     client: ThisClient,
 ) -> Profile:

@@ -1,0 +1,124 @@
+"""Everything that the OpenAPI of all functions allows, and much that it does not, from guests and from those who may.
+
+Schemathesis makes the requests. None is answered by a fault of ours, and none passes without a credential it needs.
+"""
+
+import asyncio
+import warnings
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, Final
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import Case, GenerationMode
+
+from tests.access import ACCESS, key_of
+from tests.fixtures.people import Asker, Found, someone
+from tests.fixtures.web import CRON_SECRET, INTERNAL_KEY, Deployment
+from tests.published import FUNCTIONS, Published, distinct
+
+EXAMPLES: Final = 12
+"""Requests of each kind, valid and not, for each route and each who asks."""
+
+ROUTES: Final = {(route.method, route.template): route for route in distinct()}
+OPEN: Final = {"anyone", "chatter"}
+
+
+def operations() -> Iterator[tuple[Published, Any]]:
+    """Yield each route once, and what OpenAPI says of it."""
+    for function in FUNCTIONS:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Duplicate Operation ID")  # GET and HEAD of one handler
+            described = import_module(function).app.openapi()
+        for found in schemathesis.openapi.from_dict(described).get_all_operations():
+            operation = found.ok()
+            if route := ROUTES.get((operation.method.upper(), operation.path)):
+                yield route, operation
+
+
+OPERATIONS: Final = list(operations())
+
+
+def test_openapi_tells_of_every_route() -> None:
+    assert {route for route, _ in OPERATIONS} == set(ROUTES.values())
+
+
+def send(case: Case, asker: Asker, session: requests.Session) -> requests.Response:
+    """Send a request as somebody. What Schemathesis makes up for a credential gives way to theirs."""
+    sent = case.as_transport_kwargs(base_url=asker.url)
+    kept = {name: value for name, value in (sent.pop("headers", None) or {}).items() if name.lower() not in SECRET}
+    sent.pop("cookies", None)
+    return session.request(**sent, headers=kept | asker.headers, allow_redirects=False, timeout=60)
+
+
+def unreadable(answer: requests.Response) -> bool:
+    """Say whether the body was no JSON or form at all, which is found out before who asks."""
+    return answer.status_code == 400 or '"type":"json_invalid"' in answer.text
+
+
+SECRET: Final = {"authorization", "cookie", "x-internal-api-key"}
+
+
+def try_out(operation: Any, route: Published, asker: Asker, mode: GenerationMode) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+
+        @given(case=operation.as_strategy(mode))
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        )
+        def every_request_is_answered(case: Case) -> None:
+            answer = send(case, asker, session)
+            assert answer.status_code < 500 or answer.status_code == 503, answer.text
+            if answer.status_code == 503:
+                assert route.template.startswith("/health/"), answer.text
+            if not asker.headers and ACCESS[key_of(route)] not in OPEN and not unreadable(answer):
+                assert answer.status_code in {401, 404, 405}, f"{route}: {answer.text}"
+            assert "Traceback" not in answer.text
+
+        every_request_is_answered()
+
+
+@pytest.mark.parametrize("who", ["guest", "admin", "server", "schedule"])
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])
+async def test_no_request_is_our_fault_and_none_passes_without_its_credential(
+    parley: Deployment, found: Found, who: str, mode: GenerationMode
+) -> None:
+    team_id = await found()
+    for route, operation in OPERATIONS:
+        if not asked_by(who, route):
+            continue
+        asker = {
+            "guest": Asker(parley.url),
+            "server": Asker(parley.url, headers={"X-Internal-API-Key": INTERNAL_KEY}),
+            "schedule": Asker(parley.url, headers={"Authorization": f"Bearer {CRON_SECRET}"}),
+        }.get(who) or await someone(parley, "admin", team_id=team_id)
+        try:
+            await asyncio.to_thread(try_out, operation, route, asker, mode)
+        except Unsatisfiable:
+            # Where there is nothing to fill in, nothing can be wrong.
+            assert mode is GenerationMode.NEGATIVE
+            assert not operation.body
+            assert not list(operation.iter_parameters())
+
+
+def asked_by(who: str, route: Published) -> bool:
+    """Say whether to try a route as this one: guests try all, the others what they have a credential for."""
+    access = ACCESS[key_of(route)]
+    match who:
+        case "server":
+            return access in {"server", "admin"}
+        case "schedule":
+            return access == "schedule"
+        case "admin":
+            return access not in {"server", "schedule", "anyone"}
+        case _:
+            return True
