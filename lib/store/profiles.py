@@ -163,23 +163,22 @@ def _columns(kind: type[Listed]) -> list[Any]:
 
 # Below, constants of this module are joined into statements; values only ever go in as parameters (hence noqa: S608).
 
-# A team keeps an administrator also when two of them are demoted at once. Whoever takes the role away holds the rows of
-# all active administrators first, in one order, so that nobody waits in a circle; whoever waited sees the rows as they
-# are then, without those that are administrators no more. Only then the account's own row is read. Rows are held
-# against changes alone: a conversation that refers to its owner is in nobody's way.
+# A team keeps an administrator also when two of them are demoted at once. Whoever takes the role away holds the account
+# and all active administrators first, in one pass and one order, so that nobody waits in a circle; whoever waited sees
+# the rows as they are then. Rows are held against changes alone: a conversation that refers to its owner is in nobody's
+# way.
 _HELD: Final = """
-    admins AS MATERIALIZED (
-        SELECT id FROM users WHERE :demotes AND team_id = :team_id AND role = 'admin' AND is_active
-        ORDER BY id FOR NO KEY UPDATE
-    ), before AS MATERIALIZED (
+    held AS MATERIALIZED (
         SELECT id, role, is_active FROM users
-        WHERE id = :id AND team_id = :team_id AND (SELECT count(*) FROM admins) >= 0
-        FOR NO KEY UPDATE
+        WHERE team_id = :team_id AND (id = :id OR (:demotes AND role = 'admin' AND is_active))
+        ORDER BY id FOR NO KEY UPDATE
+    ), before AS (
+        SELECT *, role = 'admin' AND is_active AS serves FROM held WHERE id = :id
     )
 """
 _LEAVES_AN_ADMIN: Final = """
-    NOT (:demotes AND before.role = 'admin' AND before.is_active
-         AND NOT EXISTS (SELECT FROM admins WHERE admins.id <> before.id))
+    NOT (:demotes AND before.serves
+         AND NOT EXISTS (SELECT FROM held WHERE held.id <> before.id AND held.role = 'admin' AND held.is_active))
 """
 
 _DELETE: Final = text(f"""
