@@ -150,10 +150,19 @@ def _declared_length(scope: Scope) -> int:
     return int(declared) if declared.isdecimal() and declared.isascii() else 0
 
 
+def _template(scope: Scope) -> str:
+    """Return the path of the route that took a request, as it is published: `/users/{user_id}`.
+
+    `scope["route"]` is the route as its own router knows it; what it is mounted under is known to FastAPI.
+    """
+    mounted = scope.get("fastapi", {}).get("effective_route_context")
+    return getattr(mounted, "path", None) or getattr(scope.get("route"), "path", UNMATCHED)
+
+
 def _write_line(scope: Scope, status: int | None, duration_ms: float, facts: dict[str, Any]) -> None:
     """Log what the request was, how it ended, and what is known of its work."""
     method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-    route = getattr(scope.get("route"), "path", UNMATCHED)
+    route = _template(scope)
     line = {"method": method, "route": route, "status": status, "duration_ms": duration_ms, **facts}
     known = {name: value for name, value in line.items() if value is not None}
     _requests.info("%s %s %s", method, route, status, extra={"facts": known})

@@ -211,3 +211,16 @@ async def test_facts_are_gathered_only_where_they_will_be_said(deploy: Deploy, l
     await asyncio.create_task(RequestLog(app)(scope, AsyncMock(), AsyncMock()))
     assert "request_id" in held
     assert ("facts" in held) is gathers
+
+
+async def test_a_route_is_named_as_it_is_published_wherever_its_router_is_mounted(
+    parley: Deployment, lines: Lines
+) -> None:
+    for path, route in (
+        ("/api/auth/me", "/api/auth/me"),
+        ("/auth/sessions/x", "/auth/sessions/{session_id}"),
+        ("/users/x", "/users/{user_id}"),
+        ("/health/", "/health/"),
+    ):
+        await parley.client.delete(path) if "{" in route else await parley.client.get(path)
+        assert (await lines.next())["route"] == route
