@@ -80,11 +80,11 @@ class MailServer:
         """Take mails again."""
         self._taking.set()
 
-    async def mail_to(self, address: str) -> EmailMessage:
-        """Return the mail to an address, waiting for it."""
+    async def mails_to(self, address: str, count: int = 1) -> list[EmailMessage]:
+        """Return the mails to an address, once there are `count`."""
         async with self._came:
-            await self._came.wait_for(lambda: address in self.recipients)
-        return self.mails[self.recipients.index(address)]
+            await self._came.wait_for(lambda: self.recipients.count(address) >= count)
+        return [mail for mail, to in zip(self.mails, self.recipients, strict=True) if to == address]
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         """Take a mail."""
