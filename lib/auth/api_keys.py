@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -46,9 +46,10 @@ class KeyReader:
     the statement that does its work.
     """
 
-    def __init__(self, database: Database) -> None:
-        """Look keys up in `database`."""
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Look keys up in `database`; `clock` tells the time in seconds."""
         self._database = database
+        self._clock = clock
         self._known: dict[bytes, tuple[Key, float]] = {}
 
     async def read(self, key: str) -> Key:
@@ -60,7 +61,7 @@ class KeyReader:
         """
         digest = _digest(key)
         found, seen = self._known.get(digest, (None, 0.0))
-        if found is None or time.monotonic() - seen > FRESH:
+        if found is None or self._clock() - seen > FRESH:
             found = await self._look_up(key, digest, found)
         if found.expires_at is not None and found.expires_at <= datetime.now(UTC):
             raise Unauthenticated(_DEAD)
@@ -88,7 +89,7 @@ class KeyReader:
 
     def _remember(self, digest: bytes, key: Key) -> None:
         """Keep a key as the one seen last, and forget the one that was seen longest ago when there are too many."""
-        self._known[digest] = key, time.monotonic()
+        self._known[digest] = key, self._clock()
         if len(self._known) > MOST_KNOWN:
             del self._known[next(iter(self._known))]
 
