@@ -19,13 +19,13 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from lib.auth.accounts import normalise_email
 from lib.db.session import Database
 from lib.db.tenant import EVERY_TEAM
-from lib.errors import NotFound, ParleyError
+from lib.errors import ParleyError
 from lib.ids import DEFAULT_TEAM_ID
 from lib.settings import SettingsInvalid, get_settings
-from lib.store import teams, users
+from lib.store import teams
+from scripts.admin import choose_password, make_admin
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -62,20 +62,6 @@ async def keep_default_team(database: Database, slug: str) -> None:
         await teams.keep_default(connection, slug)
 
 
-async def make_admin(database: Database, email: str) -> bool:
-    """Give the account of `email` in the default team the admin role; return whether there is one.
-
-    Raises:
-        DatabaseUnavailable: it cannot be reached.
-    """
-    try:
-        address = normalise_email(email)
-    except ValueError:
-        return False
-    async with database.one_statement(EVERY_TEAM) as connection:
-        return await users.make_admin(connection, team_id=DEFAULT_TEAM_ID, email=address)
-
-
 async def _run(admin: str | None) -> None:
     settings = get_settings()
     if settings.database_url is None:
@@ -88,9 +74,7 @@ async def _run(admin: str | None) -> None:
         await keep_default_team(database, settings.default_team)
         print(f"The default team is {settings.default_team!r}.")
         if admin is not None:
-            if not await make_admin(database, admin):
-                raise NotFound(f"nobody is registered as {admin} in the default team; register first")
-            print(f"{admin} is an administrator.")
+            print(await make_admin(database, admin, choose_password))
     finally:
         await database.close()
 
@@ -98,7 +82,11 @@ async def _run(admin: str | None) -> None:
 def main() -> int:
     """Read the command line and do it. Return the exit status."""
     parser = argparse.ArgumentParser(description="Bring the database of DATABASE_URL up to date.")
-    parser.add_argument("--admin", metavar="EMAIL", help="a registered user of the default team who becomes its admin")
+    parser.add_argument(
+        "--admin",
+        metavar="EMAIL",
+        help="who becomes an administrator of the default team; an address that nobody has gets an account",
+    )
     arguments = parser.parse_args()
     os.chdir(ROOT)  # where .env lies
     try:

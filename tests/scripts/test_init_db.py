@@ -9,13 +9,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lib.auth.accounts import register
 from lib.db.session import Database
 from lib.db.tenant import EVERY_TEAM
 from lib.ids import DEFAULT_TEAM_ID
 from lib.settings import SettingsInvalid
-from lib.store import teams, users
-from scripts.init_db import ROOT, keep_default_team, make_admin, upgrade
+from lib.store import teams
+from scripts.init_db import ROOT, keep_default_team, upgrade
 
 
 @pytest.fixture
@@ -48,13 +47,6 @@ def test_it_works_from_any_folder_and_says_what_it_did(empty_database_url: str, 
         "005: Create the tables of identity, and the wall between tenants.",
         "The default team is 'default'.",
     ]
-
-
-def test_an_admin_must_be_registered(database_url: str, tmp_path: Path) -> None:
-    done = init_db(tmp_path, database_url, "--admin", "nobody@example.com")
-    assert done.returncode == 1
-    assert done.stdout.startswith("The tables are up to date.\n")
-    assert done.stderr == "init_db: nobody is registered as nobody@example.com in the default team; register first\n"
 
 
 @pytest.mark.skipif((ROOT / ".env").exists(), reason="your .env may name a database")
@@ -96,15 +88,3 @@ async def test_the_slug_of_another_team_is_refused(database: Database, empty_dat
         operator.execute("INSERT INTO teams (name, slug) VALUES ('Acme', 'acme')")
     with pytest.raises(SettingsInvalid, match="'acme', which is the slug of another team"):
         await keep_default_team(database, "acme")
-
-
-async def test_a_registered_user_becomes_admin_however_the_address_is_spelled(database: Database) -> None:
-    await register(database, email="ada@example.com", password="correct horse")
-    assert await make_admin(database, " Ada@Example.COM ")
-    async with database.one_statement(EVERY_TEAM) as connection:
-        (ada,) = await users.find_by_email(connection, "ada@example.com", team=None)
-    assert ada.role == "admin"
-
-
-async def test_what_is_no_address_is_nobody(database: Database) -> None:
-    assert not await make_admin(database, "ada")
