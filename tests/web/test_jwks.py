@@ -133,6 +133,21 @@ async def test_a_token_of_another_algorithm_is_refused_after_a_change(deploy: De
     assert (await asks(after, token)).status_code == 401
 
 
+async def test_a_change_of_the_algorithm_signs_nobody_out(deploy: Deploy) -> None:
+    """There is no SEAL_KEY, and the secret stays: it proves the refresh tokens that it made."""
+    before = await deploy(**signing_with("HS256", key_of("HS256")), seal_key=())
+    account = {"email": f"{new_id()}@example.com", "password": PASSWORD}
+    await before.client.post("/auth/register", json=account)
+    tokens = (await before.client.post("/auth/login", json=account)).json()
+    gone = await deploy(**signing_with("EdDSA", key_of("EdDSA")), seal_key=())
+    refused = await gone.client.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
+    assert refused.status_code == 401
+    after = await deploy(**signing_with("EdDSA", key_of("EdDSA")) | {"jwt_secret_key": key_of("HS256")}, seal_key=())
+    renewed = await after.client.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
+    assert renewed.status_code == 200, renewed.text
+    assert (await asks(after, renewed.json()["access_token"])).json()["email"] == account["email"]
+
+
 async def test_a_token_of_a_session_that_never_was_opens_nothing(parley: Deployment) -> None:
     """Whoever has the key still needs a session."""
     signer = TokenSigner(parley.instance.signer.ring, parley.instance.signer.lifetime)
