@@ -14,6 +14,8 @@ from lib.db.tables import sessions
 
 GRACE: Final = timedelta(seconds=10)
 """How long a token that was exchanged may be exchanged again, for the same successor: two tabs, or an answer lost."""
+BATCH: Final = 500
+"""Rows that one statement of `purge` deletes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,11 @@ async def live(connection: Connection, *, user_id: UUID) -> tuple[Session, ...]:
     return tuple(Session(**row) for row in (await connection.execute(statement)).mappings())
 
 
+async def purge(connection: Connection) -> int:
+    """Delete up to `BATCH` sessions that ended, or expired, thirty days ago, and return how many."""
+    return (await connection.execute(_PURGE, {"batch": BATCH})).rowcount
+
+
 # Below, constants of this module are joined into statements; values only ever go in as parameters (hence noqa: S608).
 
 _BEGIN = text(f"""
@@ -182,3 +189,10 @@ _LOG_OUT = text(f"""
     ), event AS ({event_insert("ended", team_id="source.team_id", user_id="source.user_id")})
     SELECT count(*) FROM ended
 """)  # noqa: S608
+
+_PURGE = text("""
+    DELETE FROM sessions WHERE id = ANY (ARRAY(
+        SELECT id FROM sessions WHERE least(expires_at, revoked_at) < now() - interval '30 days'
+        LIMIT :batch FOR UPDATE SKIP LOCKED
+    ))
+""")

@@ -97,6 +97,28 @@ async def test_the_count_is_in_the_log(parley: Deployment, rows: Rows, caplog: p
     assert "reaped 3 unfinished answers" in caplog.messages
 
 
+async def test_what_has_long_been_over_is_deleted(
+    parley: Deployment, rows: Rows, caplog: pytest.LogCaptureFixture
+) -> None:
+    user_id = await parley.sign_up()
+    (live,) = await rows("SELECT id FROM sessions WHERE user_id = %s", user_id)
+    add = (
+        "INSERT INTO sessions (id, team_id, user_id, expires_at, revoked_at)"
+        " VALUES (%s, %s, %s, now() + make_interval(days => %s), now() + make_interval(days => %s))"
+    )
+    expired, revoked, lately = new_id(), new_id(), new_id()
+    for session_id, expires, ended in ((expired, -31, None), (revoked, 10, -31), (lately, -29, -29)):
+        await rows(add, session_id, DEFAULT_TEAM_ID, user_id, expires, ended)
+    await rows("DELETE FROM rate_limits")
+    await rows("INSERT INTO rate_limits VALUES ('old', 1, now() - interval '1 hour'), ('new', 1, now())")
+    with caplog.at_level("INFO", "parley.jobs"):
+        await reap(parley)
+    kept = {row["id"] for row in await rows("SELECT id FROM sessions WHERE user_id = %s", user_id)}
+    assert kept == {live["id"], lately}
+    assert [row["key"] for row in await rows("SELECT key FROM rate_limits")] == ["new"]
+    assert {"deleted 2 sessions that are over", "deleted 1 limits that are over"} <= set(caplog.messages)
+
+
 @pytest.mark.parametrize(
     "headers",
     [

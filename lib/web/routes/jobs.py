@@ -16,7 +16,7 @@ class Reaped(BaseModel):
 
 @router.api_route("/reap", methods=["GET", "POST"])
 async def reap(instance: ThisInstance) -> Reaped:
-    """Close the answers that killed functions left unfinished."""
+    """Close the answers that killed functions left unfinished, and delete what has long been over."""
     from lib.jobs.reap import reap
 
     return Reaped(reaped=await reap(instance.database))
