@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 LOCKED := uv.lock pyproject.toml .python-version scripts/setup.sh
 
-.PHONY: dev ingest doctor test check bench-cold vercel-check lambda-check lambda-package lambda-deploy format eval-retrieval
+.PHONY: dev ingest doctor test check bench-cold bench-logins vercel-check lambda-check lambda-package lambda-deploy format eval-retrieval
 
 dev: .venv/local.stamp  ## everything on http://127.0.0.1:$PORT (8000), its data in $DATA_DIR (.data)
 	@exec $(PYTHON) -m local.dev
@@ -41,6 +41,9 @@ format: .venv/dev.stamp
 
 bench-cold: .venv/dev.stamp  ## what a cold start costs, against bare FastAPI + Mangum, as a table
 	@$(PYTHON) bench/cold.py
+
+bench-logins: .venv/dev.stamp  ## what everybody else waits while people sign in, as a table
+	@$(PYTHON) bench/logins.py
 
 eval-retrieval: .venv/dev.stamp  ## how well the search finds the right passages, as a table
 	@$(PYTHON) bench/retrieval.py
