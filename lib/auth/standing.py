@@ -3,7 +3,7 @@
 from lib.auth.callers import Caller
 from lib.db.session import Database
 from lib.errors import DatabaseUnavailable, Forbidden
-from lib.store import profiles
+from lib.store import users
 
 
 async def confirm_admin(database: Database, caller: Caller) -> None:
@@ -19,7 +19,7 @@ async def confirm_admin(database: Database, caller: Caller) -> None:
         return
     try:
         async with database.one_statement(caller.tenant(admin=True)) as connection:
-            await profiles.find(connection, team_id=caller.team_id, user_id=caller.user)
+            await users.find_active(connection, caller.user)
     except DatabaseUnavailable:
         if caller.role != "admin":
             raise Forbidden from None

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from lib.ids import new_id
+from tests.doubles.proxy import PostgresProxy
 from tests.fixtures.people import Asker, Found, kinds, someone
 from tests.fixtures.web import INTERNAL_KEY, PASSWORD, Deploy, Deployment, Rows
 
@@ -389,3 +390,29 @@ async def test_what_is_refused_is_no_event(admin: Asker, user: Asker, rows: Rows
     assert (await user.ask("PATCH", f"/users/{user.id}", json={"role": "admin"})).status_code == 403
     assert (await user.ask("PATCH", f"/users/{admin.id}", json={"full_name": "x"})).status_code == 404
     assert (await kinds(rows, admin.id), await kinds(rows, user.id)) == before
+
+
+# What it costs
+
+
+async def test_what_is_asked_of_an_account_costs_one_round_trip(
+    deploy: Deploy, proxy: PostgresProxy, admin: Asker, user: Asker
+) -> None:
+    behind = await deploy(DATABASE_URL=proxy.url)
+    program = (await admin.key("admin", "read")).at(behind)
+    costs: list[tuple[str, int]] = []
+    for asker, method, path, body in (
+        (program, "GET", "/users/", None),  # the first of a connection, and of a key
+        (program, "GET", "/users/", None),
+        (admin.at(behind), "GET", f"/users/{user.id}", None),
+        (admin.at(behind), "PATCH", f"/users/{user.id}", {"full_name": "Ada", "role": "admin"}),
+        (user.at(behind), "PATCH", "/auth/me", {"preferences": {"theme": "dark"}}),
+        (user.at(behind), "GET", "/auth/api-keys", None),
+        (user.at(behind), "GET", "/auth/events", None),
+        (admin.at(behind), "DELETE", f"/users/{user.id}", None),
+    ):
+        before = proxy.messages
+        answer = await asker.ask(method, path, json=body)
+        assert answer.is_success, answer.text
+        costs.append((f"{method} {path}", proxy.messages - before))
+    assert [trips for _, trips in costs[1:]] == [1] * 7, costs
