@@ -2,14 +2,13 @@
 
 import hashlib
 import ipaddress
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+from lib.db.limits import Allowance, Hit, judge
 from lib.db.tenant import EVERY_TEAM
-from lib.errors import RateLimited
-from lib.store.rate_limits import Hit, Taken, take
+from lib.store.rate_limits import take
 
 if TYPE_CHECKING:
     from lib.db.session import Database
@@ -17,15 +16,6 @@ if TYPE_CHECKING:
 
 UNKNOWN: Final = "unknown"
 """The address of whoever has none that can be read; they share their attempts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """What is left of the limit that is nearest: `remaining` of `limit` attempts in the next `seconds`."""
-
-    limit: int
-    remaining: int
-    seconds: int
 
 
 async def admit(
@@ -60,18 +50,17 @@ async def admit(
         return judge(await take(connection, hits))
 
 
-def judge(taken: Sequence[Taken]) -> Allowance:
-    """Return what is left of the limit that is nearest.
+def of_turn(limits: "Mapping[Limited, int]", *, address: str, user_id: UUID | None) -> Hit | None:
+    """Return the attempt that a turn is, for its own statement to count: the user's, or of a guest the address's.
 
-    Raises:
-        RateLimited: one of them is exceeded.
+    None where there is no limit.
     """
-    beyond = [each for each in taken if not each.within]
-    if beyond:
-        longest = max(beyond, key=lambda each: each.seconds_left)
-        raise RateLimited(limit=longest.hit.limit, retry_after=longest.seconds_left)
-    nearest = min(taken, key=lambda each: each.hit.limit - each.attempts)
-    return Allowance(nearest.hit.limit, nearest.hit.limit - nearest.attempts, nearest.seconds_left)
+    limit = limits["chat"]
+    if limit == 0:
+        return None
+    if user_id is None:
+        return Hit("chat", "address", network_of(address), limit)
+    return Hit("chat", "user", str(user_id), limit)
 
 
 def network_of(address: str) -> str:

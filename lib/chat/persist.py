@@ -4,12 +4,13 @@ import logging
 from uuid import UUID
 
 from lib.chat.prompt import HISTORY_MESSAGES
+from lib.db.limits import Hit
 from lib.db.session import Database
 from lib.db.tenant import EVERY_TEAM, Asker, Tenant
 from lib.errors import DatabaseUnavailable, Unauthenticated
 from lib.ids import new_id, unguessable_id
 from lib.store import turns, users
-from lib.store.turns import SaidMessage, TurnRecord, TurnResult
+from lib.store.turns import Begun, TurnRecord, TurnResult
 from lib.telemetry.tracing import traced
 from lib.unhindered import unhindered
 
@@ -17,19 +18,23 @@ _log = logging.getLogger("parley.chat")
 
 
 @traced("load history")
-async def keep_question(database: Database, turn: TurnRecord, tenant: Tenant) -> tuple[SaidMessage, ...] | None:
+async def keep_question(
+    database: Database, turn: TurnRecord, tenant: Tenant, *, hit: Hit | None = None
+) -> Begun | None:
     """Commit the user's message and return what was said before; None when the database is away.
 
+    The same statement counts the turn, if `hit` says for whom. While the database is away nobody is limited.
+
     Raises:
+        RateLimited: there were too many turns; nothing is stored.
         ConversationNotFound: the turn continues what is not this caller's.
         Unauthenticated: the tenant's asker is signed in no longer.
     """
     try:
         async with database.one_statement(tenant) as connection:
             if not turn.opens:
-                return await turns.continue_(connection, turn, limit=HISTORY_MESSAGES)
-            await turns.begin(connection, turn)
-            return ()
+                return await turns.continue_(connection, turn, limit=HISTORY_MESSAGES, hit=hit)
+            return await turns.begin(connection, turn, hit=hit)
     except DatabaseUnavailable:
         return None
 

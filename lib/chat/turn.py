@@ -7,7 +7,7 @@ No step knows the wire, and none holds a database connection while tokens stream
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from lib.chat.progress import Found, Progress, storable
 from lib.chat.prompt import build_prompt
 from lib.chat.report import FIRST_TOKEN, model_call, note_turn
 from lib.chat.retention import retain
+from lib.db.limits import Allowance, Hit
 from lib.db.session import Database
 from lib.db.tenant import Tenant
 from lib.errors import ParleyError, ProviderError, RetrievalUnavailable
@@ -27,7 +28,7 @@ from lib.ids import new_id, unguessable_id
 from lib.providers.base import PromptMessage, Provider, Reasoning, Text, TokenUsage
 from lib.providers.fallback import Fallback, Limits
 from lib.rag.retrieve import Retriever, Scope
-from lib.store.turns import Outcome, TurnRecord
+from lib.store.turns import Begun, Outcome, TurnRecord
 from lib.unhindered import unhindered
 
 NO_HISTORY: Final = Status("The conversation so far cannot be read right now; answering without it.", "warning")
@@ -37,10 +38,19 @@ _log = logging.getLogger("parley.chat")
 
 
 @dataclass(frozen=True, slots=True)
+class TurnLimit:
+    """For whom a turn counts, and who is told what is left then."""
+
+    hit: Hit
+    tell: Callable[[Allowance], None]
+
+
+@dataclass(frozen=True, slots=True)
 class TurnRequest:
     """What is asked, and by whom: `tenant` is the team, and who must still be signed in; `user_id` is None for a guest.
 
-    `selected_text` is a passage that the reader marked, to be answered from instead of a search within `scope`.
+    `selected_text` is a passage that the reader marked, to be answered from instead of a search within `scope`. Without
+    a `limit` there may be any number of turns.
     """
 
     tenant: Tenant
@@ -49,6 +59,7 @@ class TurnRequest:
     conversation_id: UUID | None = None
     selected_text: str | None = None
     scope: Scope = field(default_factory=Scope)
+    limit: TurnLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +81,22 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
     its events say `saved=False`.
 
     Raises:
-        ConversationNotFound, Unauthenticated: before the first event; nothing is stored.
+        ConversationNotFound, RateLimited, Unauthenticated: before the first event; nothing is stored.
     """
     turn, progress = _record(request), Progress()
     searching = asyncio.create_task(_retrieve(request, deps.retriever))
     try:
-        history = await keep_question(deps.database, turn, request.tenant)
-        progress.begun = history is not None
+        begun = await _begin(turn, request, deps)
+        progress.begun = begun is not None
         try:
             yield Started(turn.conversation_id, turn.answer_id, saved=progress.begun)
-            if history is None and not turn.opens:
+            if begun is None and not turn.opens:
                 yield NO_HISTORY
             progress.passages_given(await searching)
             if progress.found.retrieval == "unavailable":
                 yield NO_SEARCH
             yield Sources(progress.found.sources, progress.found.retrieval)
-            prompt = build_prompt(history or (), progress.found.sources, request.content)
+            prompt = build_prompt(begun.history if begun else (), progress.found.sources, request.content)
             async with aclosing(_answer(prompt, deps, progress)) as events:
                 async for event in events:
                     yield event
@@ -104,6 +115,15 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
                 await unhindered(retain(deps.database, team_id=turn.team_id, user_id=turn.user_id, newest=newest))
     finally:
         searching.cancel()
+
+
+async def _begin(turn: TurnRecord, request: TurnRequest, deps: TurnDeps) -> Begun | None:
+    """Keep the question and count the turn; say what is left to whoever wants to know."""
+    limit = request.limit
+    begun = await keep_question(deps.database, turn, request.tenant, hit=limit and limit.hit)
+    if limit and begun and begun.allowance:
+        limit.tell(begun.allowance)
+    return begun
 
 
 def _record(request: TurnRequest) -> TurnRecord:

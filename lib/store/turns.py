@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import text
 
+from lib.db.limits import HIT, WITHIN, Allowance, Hit, Taken, hit_parameters, judge
 from lib.db.session import Connection
 from lib.errors import ConversationNotFound
 
@@ -60,26 +61,40 @@ class SaidMessage:
     text: str
 
 
-async def begin(connection: Connection, turn: TurnRecord) -> None:
-    """Open a conversation with the user's message and the place of the answer.
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What was said before, oldest first, and what is left of the limit of turns, where there is one."""
+
+    history: tuple[SaidMessage, ...] = ()
+    allowance: Allowance | None = None
+
+
+async def begin(connection: Connection, turn: TurnRecord, *, hit: Hit | None = None) -> Begun:
+    """Open a conversation with the user's message and the place of the answer, and count the turn, if `hit` says so.
 
     Raises:
+        RateLimited: there were too many turns. Nothing is stored.
         Unauthenticated: whoever asks is signed in no longer, or the account or the team is not active.
     """
-    await connection.execute(_BEGIN, _parameters(turn) | {"title": title_of(turn.question)})
+    parameters = _parameters(turn) | {"title": title_of(turn.question)} | hit_parameters(hit)
+    counted = (await connection.execute(_BEGIN, parameters)).one()
+    return Begun(allowance=_allowance(hit, counted.hits, counted.seconds_left))
 
 
-async def continue_(connection: Connection, turn: TurnRecord, *, limit: int) -> tuple[SaidMessage, ...]:
-    """Add the user's message and the place of the answer; return the last `limit` messages before it, oldest first.
+async def continue_(connection: Connection, turn: TurnRecord, *, limit: int, hit: Hit | None = None) -> Begun:
+    """Add the user's message and the place of the answer, as `begin`; read the last `limit` messages before it.
 
     Raises:
+        RateLimited: as `begin`.
         ConversationNotFound: it does not exist, or is not this caller's.
         Unauthenticated: as `begin`.
     """
-    rows = (await connection.execute(_CONTINUE, _parameters(turn) | {"limit": limit})).all()
-    if not rows:
+    parameters = _parameters(turn) | {"limit": limit} | hit_parameters(hit)
+    rows = (await connection.execute(_CONTINUE, parameters)).all()
+    allowance = _allowance(hit, rows[0].hits, rows[0].seconds_left)
+    if not rows[0].found:
         raise ConversationNotFound
-    return tuple(SaidMessage(row.role, row.said) for row in rows if row.said)
+    return Begun(tuple(SaidMessage(row.role, row.said) for row in rows if row.said), allowance)
 
 
 async def finish(connection: Connection, turn: TurnRecord, result: TurnResult) -> bool:
@@ -112,6 +127,11 @@ def title_of(question: str) -> str:
     """Return the first line of the question, cut to a title's length."""
     first = next((line.strip() for line in question.splitlines() if line.strip()), "")
     return first if len(first) <= TITLE_LENGTH else first[: TITLE_LENGTH - 1].rstrip() + "…"
+
+
+def _allowance(hit: Hit | None, attempts: int | None, seconds_left: int | None) -> Allowance | None:
+    """Return what is left. Nothing was counted without a hit, nor where the wall hides the team."""
+    return judge([Taken(hit, attempts, seconds_left)]) if hit and attempts and seconds_left else None
 
 
 def _text_parts(said: str) -> str:
@@ -177,13 +197,17 @@ _LOGGED = """
         :retrieval, :passages, :input_tokens, :output_tokens, :first_token_ms, :total_ms
 """
 
-_BEGIN = text(f"WITH conversation AS ({_OPENED} RETURNING id) {_SAID}")
+_BEGIN = text(f"""
+    WITH {HIT}, conversation AS ({_OPENED} AND {WITHIN} RETURNING id), said AS ({_SAID})
+    SELECT hit.hits, hit.seconds_left FROM (SELECT) AS one LEFT JOIN hit ON true
+""")  # noqa: S608
 
 # The lateral query reads the snapshot from before the insert beside it, so the new message is not among the rows.
 _CONTINUE = text(f"""
-    WITH conversation AS ({_TOUCHED} RETURNING id), said AS ({_SAID})
-    SELECT earlier.role, earlier.parts #>> '{{0,text}}' AS said
-    FROM conversation LEFT JOIN LATERAL (
+    WITH {HIT}, conversation AS ({_TOUCHED} AND {WITHIN} RETURNING id), said AS ({_SAID})
+    SELECT hit.hits, hit.seconds_left, conversation.id IS NOT NULL AS found,
+        earlier.role, earlier.parts #>> '{{0,text}}' AS said
+    FROM (SELECT) AS one LEFT JOIN hit ON true LEFT JOIN conversation ON true LEFT JOIN LATERAL (
         SELECT id, role, parts FROM messages
         WHERE conversation_id = conversation.id AND status IN ('complete', 'interrupted')
         ORDER BY id DESC LIMIT :limit

@@ -9,7 +9,7 @@ from lib.errors import RateLimited
 from lib.web.address import client_address
 
 if TYPE_CHECKING:
-    from lib.auth.limits import Allowance
+    from lib.db.limits import Allowance
     from lib.settings import Limited
     from lib.web.instance import Instance
 
@@ -43,7 +43,7 @@ class Gate:
             account=account,
         )
         if allowance is not None:
-            self._request.state.headers = headers_of(allowance)
+            tell(self._request, allowance)
 
 
 async def _gate(request: Request) -> Gate:
@@ -61,6 +61,11 @@ def limited(name: "Limited") -> Any:
         await gate.admit(name)
 
     return Depends(count)
+
+
+def tell(request: Request, left: "Allowance") -> None:
+    """Have the answer to a request say what is left of a limit."""
+    request.state.headers = headers_of(left)
 
 
 def headers_of(left: "Allowance | RateLimited") -> dict[str, str]:

@@ -146,6 +146,8 @@ END $$;
 
 GRANT USAGE ON SCHEMA public TO parley_tenant;
 
+GRANT SELECT, INSERT, UPDATE ON rate_limits TO parley_tenant;
+
 GRANT SELECT, INSERT, UPDATE, DELETE ON teams TO parley_tenant;
 
 ALTER TABLE teams ENABLE ROW LEVEL SECURITY;

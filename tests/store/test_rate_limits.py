@@ -8,9 +8,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from lib.db.limits import WINDOW, Hit, Taken
 from lib.db.session import Database
 from lib.db.tenant import EVERY_TEAM
-from lib.store.rate_limits import BATCH, WINDOW, Hit, Taken, purge, take
+from lib.store.rate_limits import BATCH, purge, take
 from scripts.init_db import upgrade
 from tests.fixtures.web import Rows
 

@@ -52,12 +52,12 @@ async def test_a_turn_that_goes_on_sees_the_last_messages_oldest_first(database:
         await turns.begin(connection, first)
         assert await turns.finish(connection, first, result("Two"))
         second = record(user_id, "Three", after=first)
-        assert await turns.continue_(connection, second, limit=20) == (
+        assert (await turns.continue_(connection, second, limit=20)).history == (
             SaidMessage("user", "One"),
             SaidMessage("assistant", "Two"),
         )
         third = record(user_id, "Four", after=first)
-        assert await turns.continue_(connection, third, limit=2) == (
+        assert (await turns.continue_(connection, third, limit=2)).history == (
             SaidMessage("assistant", "Two"),
             SaidMessage("user", "Three"),
         )
@@ -71,7 +71,7 @@ async def test_a_failed_answer_is_not_said_again_and_an_interrupted_one_is(datab
         second = record(user_id, "Two", after=first)
         await turns.continue_(connection, second, limit=20)
         await turns.finish(connection, second, replace(result("Part"), outcome="interrupted"))
-        said = await turns.continue_(connection, record(user_id, "Three", after=first), limit=20)
+        said = (await turns.continue_(connection, record(user_id, "Three", after=first), limit=20)).history
     assert [message.text for message in said] == ["One", "Two", "Part"]
 
 

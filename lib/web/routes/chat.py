@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any, Final, Literal, Self, cast
 from uuid import UUID
 
@@ -18,16 +19,19 @@ from pydantic import (
 )
 
 from lib.auth.callers import Caller
+from lib.auth.limits import of_turn
 from lib.auth.speaking import speaking_as
 from lib.chat.events import Failed, Finished, TurnEvent
-from lib.chat.turn import TurnRequest, run_turn
+from lib.chat.turn import TurnLimit, TurnRequest, run_turn
 from lib.encoders.book import BookEncoder
 from lib.encoders.native import NativeEncoder
 from lib.errors import Interrupted, ParleyError, Unauthenticated, error_named
 from lib.rag.retrieve import Scope
+from lib.web.address import client_address
 from lib.web.deps import Chatter, ThisInstance
 from lib.web.instance import Instance
 from lib.web.leaving import while_client_stays
+from lib.web.limits import tell
 from lib.web.stream import EventStream
 from lib.web.text import LONGEST_MESSAGE, SAID
 
@@ -120,7 +124,7 @@ class ChatRequest(BaseModel):
 @whole.post("/api/v1/chat")
 async def chat(body: ChatRequest, caller: Chatter, instance: ThisInstance, request: Request) -> Response:
     """Send a message and receive the complete answer."""
-    turn = run_turn(await _turn(body, caller, instance), instance.turn)
+    turn = run_turn(await _turn(body, caller, instance, request), instance.turn)
     answer = await while_client_stays(_in_one_piece(turn), request.receive)
     if answer is None:
         raise Interrupted
@@ -129,14 +133,18 @@ async def chat(body: ChatRequest, caller: Chatter, instance: ThisInstance, reque
 
 @streamed.post("/api/v1/chat/stream")
 async def chat_stream(
-    body: ChatRequest, caller: Chatter, instance: ThisInstance, protocol: Literal["book", "native"] = "book"
+    body: ChatRequest,
+    caller: Chatter,
+    instance: ThisInstance,
+    request: Request,
+    protocol: Literal["book", "native"] = "book",
 ) -> Response:
     """Send a message and receive the answer as it is written: server-sent events, the document's frames or our own."""
     encoder = BookEncoder() if protocol == "book" else NativeEncoder()
-    return await EventStream.of(run_turn(await _turn(body, caller, instance), instance.turn), encoder)
+    return await EventStream.of(run_turn(await _turn(body, caller, instance, request), instance.turn), encoder)
 
 
-async def _turn(body: ChatRequest, caller: Caller, instance: Instance) -> TurnRequest:
+async def _turn(body: ChatRequest, caller: Caller, instance: Instance, request: Request) -> TurnRequest:
     """Return the turn this body asks for, run for whoever may ask for it."""
     speaker = await speaking_as(caller, body.message.user_id, instance.database)
     if speaker.user_id is None and not instance.settings.guest_chat and not speaker.internal:
@@ -152,7 +160,17 @@ async def _turn(body: ChatRequest, caller: Caller, instance: Instance) -> TurnRe
             document_id=context.document_id if isinstance(context, _Document) else None,
             chapter=context.chapter if isinstance(context, _Chapter) else None,
         ),
+        limit=_limit(speaker, instance, request),
     )
+
+
+def _limit(speaker: Caller, instance: Instance, request: Request) -> TurnLimit | None:
+    """Return for whom the turn counts. Our own servers may ask as often as they like."""
+    if speaker.internal:
+        return None
+    address = client_address(request.scope)
+    hit = of_turn(instance.settings.rate_limits, address=address, user_id=speaker.user_id)
+    return hit and TurnLimit(hit, partial(tell, request))
 
 
 async def _in_one_piece(events: AsyncGenerator[TurnEvent]) -> dict[str, Any]:

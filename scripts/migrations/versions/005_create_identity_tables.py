@@ -61,6 +61,7 @@ def upgrade() -> None:
     _create_events_and_limits()
     op.execute(_TENANT_ROLE)
     op.execute("GRANT USAGE ON SCHEMA public TO parley_tenant")
+    op.execute("GRANT SELECT, INSERT, UPDATE ON rate_limits TO parley_tenant")
     for table, column in _WALLED.items():
         op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO parley_tenant")
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
