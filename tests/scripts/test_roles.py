@@ -1,0 +1,108 @@
+"""Postgres roles that are no superuser's, on a server that has never seen Parley."""
+
+from collections.abc import Generator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from alembic.util import CommandError
+from sqlalchemy import text
+
+from lib.db.events import NO_CLIENT
+from lib.db.session import Database
+from lib.db.tenant import EVERY_TEAM, Asker, Tenant
+from lib.errors import DatabaseUnavailable
+from lib.ids import DEFAULT_TEAM_ID, new_id
+from lib.store import users
+from lib.store.users import NewUser
+from local.postgres import postgres
+from scripts.init_db import upgrade
+
+
+@pytest.fixture
+def fresh_server(stopped_server: Path) -> Generator[str]:
+    """The URL of a server of the test's own, as its superuser."""
+    with postgres(stopped_server, fsync="off") as url:
+        yield url
+
+
+def as_role(url: str, role: str, rights: str = "") -> str:
+    """Make a role that may log in, with a database that it owns, and return the URL."""
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(f"CREATE ROLE {role} LOGIN {rights}".encode())
+        server.execute(f"CREATE DATABASE {role} OWNER {role}".encode())
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.replace("postgres@", f"{role}@"), path=f"/{role}").geturl()
+
+
+async def sees(database: Database, user_id: object) -> tuple[int, int]:
+    """Return how many users the user sees, and how many the deployment."""
+    counts: list[int] = []
+    for reach in (Tenant(DEFAULT_TEAM_ID, Asker(user_id)), EVERY_TEAM):  # pyright: ignore[reportArgumentType]
+        async with database.one_statement(reach) as connection:
+            counts.append((await connection.execute(text("SELECT count(*) FROM users"))).scalar_one())
+    return counts[0], counts[1]
+
+
+async def a_user_of_two_teams(database: Database) -> object:
+    async with database.one_statement(EVERY_TEAM) as connection:
+        made = await connection.execute(text("INSERT INTO teams (name, slug) VALUES ('O', 'other') RETURNING id"))
+        for team_id in (made.scalar_one(), DEFAULT_TEAM_ID):
+            new = NewUser(id=new_id(), team_id=team_id, email="a@example.com", password_hash=None)
+            await users.create(connection, new, client=NO_CLIENT)
+        return new.id
+
+
+async def test_an_owner_that_bypasses_policies_and_may_make_roles_is_walled_in_as_neons_is(fresh_server: str) -> None:
+    url = as_role(fresh_server, "neondb_owner", "CREATEROLE BYPASSRLS")
+    upgrade(url)
+    database = Database(url)
+    assert await sees(database, await a_user_of_two_teams(database)) == (1, 2)
+    await database.close()
+
+
+async def test_an_owner_that_may_make_no_roles_needs_an_administrators_help_once(fresh_server: str) -> None:
+    url = as_role(fresh_server, "plain_owner")
+    with pytest.raises(CommandError, match="permission denied to create role"):
+        upgrade(url)
+    with psycopg.connect(fresh_server, autocommit=True) as server:
+        server.execute("CREATE ROLE parley_tenant NOLOGIN")
+        with pytest.raises(CommandError, match="permission denied to set role"):
+            upgrade(url)
+        server.execute("GRANT parley_tenant TO plain_owner")
+    upgrade(url)
+    database = Database(url)
+    assert await sees(database, await a_user_of_two_teams(database)) == (1, 2)
+    await database.close()
+
+
+async def test_a_role_of_its_own_for_the_functions_is_a_member_of_the_owner(fresh_server: str) -> None:
+    url = as_role(fresh_server, "owner", "CREATEROLE")
+    upgrade(url)
+    owners = Database(url)
+    user_id = await a_user_of_two_teams(owners)
+    functions = as_role(fresh_server, "functions").replace("/functions?", "/owner?")
+    database = Database(functions)
+    with pytest.raises(DatabaseUnavailable):
+        await sees(database, user_id)
+    await database.close()
+    with psycopg.connect(fresh_server, autocommit=True) as server:
+        server.execute("GRANT owner TO functions")
+    database = Database(functions)
+    assert await sees(database, user_id) == (1, 2)
+    await database.close()
+    await owners.close()
+
+
+async def test_without_the_tenants_role_the_database_is_none_of_ours_and_says_so(
+    fresh_server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    upgrade(fresh_server)
+    with psycopg.connect(fresh_server, autocommit=True) as server:
+        server.execute("ALTER ROLE parley_tenant RENAME TO somebody")
+    database = Database(fresh_server)
+    with pytest.raises(DatabaseUnavailable):
+        await sees(database, new_id())
+    assert "22023" in caplog.text
+    await database.close()
