@@ -1,6 +1,6 @@
 """psycopg, with a preface ahead of a statement."""
 
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import psycopg
 from psycopg.abc import Params
@@ -46,10 +46,24 @@ class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
         self.cursor_factory = Cursor
 
 
-def hit_the_wall(error: BaseException) -> bool:
-    """Say whether a write was refused for being another tenant's, which is a fault of ours and not the server's."""
-    diagnosis = getattr(error, "diag", None)
-    return getattr(diagnosis, "source_function", None) == "ExecWithCheckOptions"
+def is_unfit(error: BaseException | None) -> bool:
+    """Say whether a server answers, and is not fit to serve us.
+
+    It takes no writes, as during a failover; it gives our role no rights; it has no tables yet, or older ones than the
+    code's, or no role for tenants. A write that the wall refuses for being another tenant's is a fault of ours.
+    """
+    function = getattr(getattr(error, "diag", None), "source_function", None)
+    if isinstance(error, psycopg.errors.InvalidParameterValue):
+        return function == "call_string_check_hook"  # of the setting `role`
+    return isinstance(error, _UNFIT) and function != "ExecWithCheckOptions"
+
+
+_UNFIT: Final = (
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+)
 
 
 async def _role(asking: psycopg.AsyncCursor[tuple[Any, ...]]) -> str | None:

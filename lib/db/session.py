@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.util import greenlet_spawn
 
 from lib.breaker import Breaker
-from lib.db.driver import Driver, hit_the_wall
+from lib.db.driver import Driver, is_unfit
 from lib.db.tenant import Preface, Reach
 from lib.errors import DatabaseUnavailable, ReportTooLong
 
@@ -209,20 +209,11 @@ def _is_outage(error: Exception) -> bool:
     """Tell a server that is away, or is not fit to serve us, from a statement that it refused."""
     if not isinstance(error, DBAPIError):
         return isinstance(error, PoolTimeout | DisconnectionError)
-    if isinstance(error.orig, _UNFIT):
-        return not hit_the_wall(error.orig)
+    if is_unfit(error.orig):
+        return True
     lost = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
     return lost and not isinstance(error.orig, _CONFLICTS)
 
-
-_UNFIT: Final = (
-    psycopg.errors.ReadOnlySqlTransaction,
-    psycopg.errors.InsufficientPrivilege,
-    psycopg.errors.UndefinedTable,
-    psycopg.errors.UndefinedColumn,
-    psycopg.errors.InvalidParameterValue,
-)
-"""No writes, as during a failover; no rights for this role; no tables or tenants' role yet, or older ones."""
 
 _CONFLICTS: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
 """What two statements do to each other on a healthy server; psycopg files them with lost connections."""
