@@ -117,11 +117,14 @@ async def test_our_own_servers_have_no_limit(deploy: Deploy) -> None:
     assert [(response.status_code, "ratelimit-limit" in response.headers) for response in asked] == [(200, False)] * 3
 
 
-async def test_who_is_signed_in_no_longer_uses_up_nobodys_turns(deploy: Deploy, rows: Rows) -> None:
+@pytest.mark.parametrize("conversation_id", [None, str(uuid4())])
+async def test_who_is_signed_in_no_longer_uses_up_nobodys_turns(
+    deploy: Deploy, rows: Rows, conversation_id: str | None
+) -> None:
     parley = await deploy(rate_limits={"chat": 1})
     user = await someone(parley)
     await rows("UPDATE sessions SET revoked_at = now() WHERE user_id = %s", user.id)
-    assert (await chat(user)).status_code == 401
+    assert (await chat(user, conversation_id=conversation_id)).status_code == 401
     assert await rows("SELECT 1 FROM rate_limits WHERE key = %s", f"chat:user:{user.id}") == []
 
 
