@@ -1,5 +1,6 @@
 """Postgres roles that are no superuser's, on a server that has never seen Parley."""
 
+import re
 from collections.abc import Generator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from lib.ids import DEFAULT_TEAM_ID, new_id
 from lib.store import users
 from lib.store.users import NewUser
 from local.postgres import postgres
-from scripts.init_db import upgrade
+from scripts.init_db import ROOT, upgrade
 
 
 @pytest.fixture
@@ -93,6 +94,23 @@ async def test_a_role_of_its_own_for_the_functions_is_a_member_of_the_owner(fres
     assert await sees(database, user_id) == (1, 2)
     await database.close()
     await owners.close()
+
+
+async def test_the_handbooks_role_of_few_rights_serves_and_cannot_take_the_wall_down(fresh_server: str) -> None:
+    url = as_role(fresh_server, "owner", "CREATEROLE")
+    upgrade(url)
+    chapter = (ROOT / "docs" / "operations.md").read_text()
+    (told,) = (block for block in re.findall(r"```sql\n(.*?)```", chapter, re.DOTALL) if "CREATE ROLE parley " in block)
+    for _ in range(2):  # as the chapter says, after a migration once more
+        with psycopg.connect(url, autocommit=True) as owner:
+            owner.execute(told.encode())
+            told = told.replace("CREATE ROLE", "ALTER ROLE")
+    functions = url.replace("owner@", "parley@")
+    database = Database(functions)
+    assert await sees(database, await a_user_of_two_teams(database)) == (1, 2)
+    await database.close()
+    with psycopg.connect(functions) as ours, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        ours.execute("ALTER TABLE users DISABLE ROW LEVEL SECURITY")
 
 
 async def test_without_the_tenants_role_the_database_is_none_of_ours_and_says_so(
