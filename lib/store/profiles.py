@@ -177,8 +177,7 @@ _HELD: Final = """
     )
 """
 _LEAVES_AN_ADMIN: Final = """
-    NOT (:demotes AND before.serves
-         AND NOT EXISTS (SELECT FROM held WHERE held.id <> before.id AND held.role = 'admin' AND held.is_active))
+    NOT (:demotes AND before.serves AND NOT EXISTS (SELECT FROM held WHERE held.id <> before.id))
 """
 
 _DELETE: Final = text(f"""

@@ -1,6 +1,8 @@
 """How an instance reads API keys."""
 
+import asyncio
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -44,8 +46,8 @@ async def owner(database: Database, team_id: UUID) -> Caller:
     return Caller(team_id, new.id)
 
 
-async def make(database: Database, owner: Caller) -> str:
-    made = await make_key(database, owner, name="A program", scopes={"read"}, expires_at=None, client=NO_CLIENT)
+async def make(database: Database, owner: Caller, *, expires_at: datetime | None = None) -> str:
+    made = await make_key(database, owner, name="A program", scopes={"read"}, expires_at=expires_at, client=NO_CLIENT)
     return made.key
 
 
@@ -92,6 +94,18 @@ async def test_while_the_database_is_away_a_known_key_is_what_it_was(
     assert await reader.read(key) == read
     with pytest.raises(DatabaseUnavailable):
         await reader.read(other)
+
+
+async def test_a_known_key_expires_while_the_database_is_away_too(
+    database: Database, owner: Caller, proxy: PostgresProxy
+) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    key, reader = await make(database, owner, expires_at=soon), KeyReader(database)
+    await reader.read(key)
+    proxy.refuse()
+    await asyncio.sleep((soon - datetime.now(UTC)).total_seconds())
+    with pytest.raises(Unauthenticated):
+        await reader.read(key)
 
 
 async def test_an_instance_remembers_so_many_keys_and_no_more(
