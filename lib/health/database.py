@@ -35,4 +35,8 @@ def _judged(state: schema.State) -> Reading | None:
         return Reading(
             "degraded", detail=f"The tables are at {state.version} and should be at {HEAD}: run scripts/init_db.py."
         )
-    return Reading("degraded", detail="Postgres takes no writes.") if state.read_only else None
+    if state.read_only:
+        return Reading("degraded", detail="Postgres takes no writes.")
+    if state.walled_out:
+        return Reading("degraded", detail="The role in DATABASE_URL lacks a grant or a policy: see docs/operations.md.")
+    return None

@@ -12,6 +12,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from lib.db.session import Connection, Database, engine_url
+from lib.db.tables import HEAD
 from lib.db.tenant import EVERY_TEAM
 from lib.errors import DatabaseUnavailable
 from lib.health.probe import Unwell
@@ -108,6 +109,8 @@ def _connection(seen: _Seen) -> Iterator[Finding]:
         yield Finding("database", "warning", f"{said}: run the functions in the database's region.")
     elif seen.schema.read_only:
         yield Finding("database", "failed", f"{said}, and it takes no writes: name the primary in DATABASE_URL.")
+    elif seen.schema.walled_out and seen.schema.version == HEAD:
+        yield Finding("database", "failed", f"{said}, and its role lacks a grant or a policy: see docs/operations.md.")
     else:
         yield Finding("database", "ok", said)
 

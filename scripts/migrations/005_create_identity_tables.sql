@@ -136,7 +136,7 @@ DO $$ BEGIN
     END;
     BEGIN
         IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
-            EXECUTE format('GRANT parley_tenant TO %%I', current_user);
+            EXECUTE 'GRANT parley_tenant TO ' || quote_ident(current_user);
         END IF;
     EXCEPTION WHEN insufficient_privilege THEN NULL;
     END;

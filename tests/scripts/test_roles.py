@@ -14,11 +14,13 @@ from lib.db.events import NO_CLIENT
 from lib.db.session import Database
 from lib.db.tenant import EVERY_TEAM, Asker, Tenant
 from lib.errors import DatabaseUnavailable
+from lib.health.database import read_database
 from lib.ids import DEFAULT_TEAM_ID, new_id
 from lib.store import users
 from lib.store.users import NewUser
 from local.postgres import postgres
 from scripts.init_db import ROOT, upgrade
+from tests.scripts.test_migrations import apply_with_psql, sql_files
 
 
 @pytest.fixture
@@ -35,6 +37,13 @@ def as_role(url: str, role: str, rights: str = "") -> str:
         server.execute(f"CREATE DATABASE {role} OWNER {role}".encode())
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.replace("postgres@", f"{role}@"), path=f"/{role}").geturl()
+
+
+def role_of_few_rights() -> str:
+    """Return the SQL of the handbook."""
+    chapter = (ROOT / "docs" / "operations.md").read_text()
+    (told,) = (block for block in re.findall(r"```sql\n(.*?)```", chapter, re.DOTALL) if "CREATE ROLE parley " in block)
+    return told
 
 
 async def sees(database: Database, user_id: object) -> tuple[int, int]:
@@ -60,6 +69,29 @@ async def test_an_owner_that_bypasses_policies_and_may_make_roles_is_walled_in_a
     upgrade(url)
     database = Database(url)
     assert await sees(database, await a_user_of_two_teams(database)) == (1, 2)
+    await database.close()
+
+
+async def test_psql_makes_the_same_wall_for_such_an_owner(fresh_server: str) -> None:
+    url = as_role(fresh_server, "neondb_owner", "CREATEROLE BYPASSRLS")
+    apply_with_psql(url, *sql_files())
+    database = Database(url)
+    assert await sees(database, await a_user_of_two_teams(database)) == (1, 2)
+    await database.close()
+
+
+@pytest.mark.parametrize("lacks", ["REVOKE parley_tenant FROM parley", "DROP POLICY deployment ON teams"])
+async def test_health_and_the_doctor_tell_of_a_role_that_the_wall_shuts_out(fresh_server: str, lacks: str) -> None:
+    url = as_role(fresh_server, "owner", "CREATEROLE")
+    upgrade(url)
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(role_of_few_rights().encode())
+    database = Database(url.replace("owner@", "parley@"))
+    assert (await read_database(database, configured=True)).status == "ok"
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(lacks.encode())
+    reading = await read_database(database, configured=True)
+    assert (reading.status, "grant or a policy" in (reading.detail or "")) == ("degraded", True)
     await database.close()
 
 
@@ -99,8 +131,7 @@ async def test_a_role_of_its_own_for_the_functions_is_a_member_of_the_owner(fres
 async def test_the_handbooks_role_of_few_rights_serves_and_cannot_take_the_wall_down(fresh_server: str) -> None:
     url = as_role(fresh_server, "owner", "CREATEROLE")
     upgrade(url)
-    chapter = (ROOT / "docs" / "operations.md").read_text()
-    (told,) = (block for block in re.findall(r"```sql\n(.*?)```", chapter, re.DOTALL) if "CREATE ROLE parley " in block)
+    told = role_of_few_rights()
     for _ in range(2):  # as the chapter says, after a migration once more
         with psycopg.connect(url, autocommit=True) as owner:
             owner.execute(told.encode())

@@ -60,7 +60,7 @@ async def signed_in(auth: Instance) -> tuple[str, str]:
     assert (await ask(auth, sending("/api/v1/auth/register", account))).status == 201
     answer = await ask(auth, sending("/api/v1/auth/login", account))
     assert answer.status == 200, answer
-    (cookie,) = answer.cookies
+    cookie, _refresh = answer.cookies
     assert cookie.startswith("__Host-access_token=")
     return "Cookie", cookie.partition(";")[0]
 

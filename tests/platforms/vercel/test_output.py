@@ -15,7 +15,7 @@ from tests.test_bundle import TABLE, VERCEL
 
 HOBBY_FUNCTIONS = 12
 VERCEL_MEGABYTES = 225
-MEGABYTES = 150
+MEGABYTES = 155
 """Ours, bytecode included. A package that is worth it may raise it, to 200 at most: docs/decisions/bytecode.md."""
 
 TRACKED = tracked_files()
