@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from tests.doubles.mail_server import MailServer
 from tests.doubles.openai_server import OpenAIServer
 from tests.doubles.upstream import Script
 from tests.fixtures.web import INTERNAL_KEY, PASSWORD, Rows, question
@@ -41,6 +42,19 @@ async def register_and_log_in(client: httpx.AsyncClient) -> dict[str, Any]:
 async def test_accounts_are_made_and_signed_in(start: Start) -> None:
     auth = await start("/api/v1/auth/register")
     await register_and_log_in(auth.client)
+
+
+async def test_a_mail_leaves_after_the_answer_to_whoever_asked_for_it(start: Start) -> None:
+    async with MailServer() as server:
+        mail = {"SMTP_URL": server.url, "MAIL_FROM": "parley@example.com", "PUBLIC_URL": "https://chat.example.com"}
+        auth = await start("/api/v1/auth/password/forgot", **mail)
+        account = {"email": f"{uuid4()}@example.com", "password": PASSWORD}
+        assert (await auth.client.post("/api/v1/auth/register", json=account)).status_code == 201
+        server.hold()
+        asked = await auth.client.post("/api/v1/auth/password/forgot", json={"email": account["email"]})
+        assert (asked.status_code, server.mails) == (202, [])
+        server.release()
+        await server.mails_to(account["email"])
 
 
 async def test_an_exchange_had_elsewhere_is_kept(start: Start, rows: Rows) -> None:
