@@ -49,6 +49,7 @@ STATUS: Final[dict[type[ParleyError], int]] = {
     errors.RetrievalUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Interrupted: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NoProvider: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.Unsealable: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ProviderError: HTTPStatus.BAD_GATEWAY,
     errors.ProviderTimeout: HTTPStatus.GATEWAY_TIMEOUT,
     errors.ProviderRateLimited: HTTPStatus.SERVICE_UNAVAILABLE,
