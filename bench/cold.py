@@ -126,7 +126,12 @@ async def _account(url: str) -> tuple[str, UUID]:
     wanted = Registration(email=EMAIL, password=PASSWORD)
     made, _ = await register(instance.database, wanted, client=NO_CLIENT)
     tokens = await instance.sessions.begin(
-        user_id=made.id, team_id=made.team_id, role=made.role, method="password", client=NO_CLIENT
+        user_id=made.id,
+        team_id=made.team_id,
+        role=made.role,
+        method="password",
+        client=NO_CLIENT,
+        password_hash=made.password_hash,
     )
     await instance.close()
     return tokens.access, made.id

@@ -9,7 +9,8 @@ from uuid import UUID
 # Its signature names the types of dnspython, which we leave out.
 from email_validator import EmailNotValidError, validate_email  # pyright: ignore[reportUnknownVariableType]
 
-from lib.auth.passwords import hash_password, verify_password
+from lib.auth.passwords import fingerprint, hash_password, verify_password
+from lib.auth.tokens import Challenge
 from lib.db.events import Client, new_event
 from lib.db.session import Database
 from lib.db.tenant import EVERY_TEAM
@@ -113,18 +114,21 @@ async def recognise_by_email(database: Database, *, email: str, client: Client) 
     return user
 
 
-async def challenged(database: Database, user_id: UUID) -> User:
+async def challenged(database: Database, challenge: Challenge) -> User:
     """Return the account of somebody who completed the second step of a log-in.
 
     Raises:
-        InvalidCredentials: it was switched off since the first.
+        InvalidCredentials: it was switched off since the first, or its password changed.
         DatabaseUnavailable: nobody can be told from anybody.
     """
     try:
         async with database.one_statement(EVERY_TEAM) as connection:
-            return await users.find_active(connection, user_id)
+            user = await users.find_active(connection, challenge.user_id)
     except NotFound:
         raise InvalidCredentials from None
+    if fingerprint(user.password_hash) != challenge.password:
+        raise InvalidCredentials
+    return user
 
 
 async def refused(database: Database, known: tuple[User, ...], *, client: Client) -> None:

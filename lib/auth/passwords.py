@@ -61,6 +61,11 @@ def _common() -> frozenset[str]:
     return frozenset(_COMMON.read_text().splitlines())
 
 
+def fingerprint(password_hash: str | None) -> str:
+    """Return what tells one hash from another and says nothing of either: the same until the password is changed."""
+    return hashlib.sha256((password_hash or "").encode()).hexdigest()[:32]
+
+
 def _digest(password: str) -> bytes:
     """Return 44 ASCII bytes for any password: bcrypt reads 72 bytes at most and stops at a NUL."""
     normalised = unicodedata.normalize("NFKC", password).encode()

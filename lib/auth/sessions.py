@@ -41,15 +41,38 @@ class Sessions:
     refresh_tokens: RefreshTokens
     lifetime: timedelta
 
-    async def begin(self, *, user_id: UUID, team_id: UUID, role: Role, method: Method, client: Client) -> Tokens:
+    async def begin(
+        self,
+        *,
+        user_id: UUID,
+        team_id: UUID,
+        role: Role,
+        method: Method,
+        client: Client,
+        password_hash: str | None = None,
+    ) -> Tokens:
         """Sign somebody in who has shown who they are.
 
+        Args:
+            user_id: the account.
+            team_id: its team.
+            role: its role there.
+            method: how they showed it.
+            client: what they signed in with.
+            password_hash: that of the account when they did, None where it has no password.
+
         Raises:
-            InvalidCredentials: the account was switched off meanwhile.
+            InvalidCredentials: the account was switched off meanwhile, or its password changed.
             DatabaseUnavailable: nobody is signed in.
         """
         new = NewSession(
-            id=new_id(), team_id=team_id, user_id=user_id, method=method, client=client, lifetime=self.lifetime
+            id=new_id(),
+            team_id=team_id,
+            user_id=user_id,
+            password_hash=password_hash,
+            method=method,
+            client=client,
+            lifetime=self.lifetime,
         )
         async with self.database.one_statement(EVERY_TEAM) as connection:
             if not await sessions.begin(connection, new):

@@ -14,7 +14,6 @@ from uuid import UUID
 from lib.auth.identity import Identity
 from lib.auth.keys import KeyRing, TokenRefused
 from lib.errors import InvalidChallenge, Unauthenticated
-from lib.ids import new_id
 
 ISSUER: Final = "parley"
 AUDIENCE: Final = "parley"
@@ -28,11 +27,11 @@ LEEWAY: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """Who has shown a password and owes a second factor. `id` tells one log-in from another."""
+    """Who has shown a password and owes a second factor. `password` is the fingerprint of what fitted then."""
 
     user_id: UUID
     team_id: UUID
-    id: UUID
+    password: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +66,15 @@ class TokenSigner:
         except (TokenRefused, KeyError, TypeError, ValueError, AttributeError) as error:
             raise Unauthenticated("This sign-in is not valid or has expired.") from error
 
-    def sign_challenge(self, user_id: UUID, team_id: UUID) -> str:
-        """Return a challenge for the second step of a log-in, valid from now for five minutes."""
-        claims = {"sub": str(user_id), "team": str(team_id), "jti": str(new_id())}
+    def sign_challenge(self, user_id: UUID, team_id: UUID, password: str) -> str:
+        """Return a challenge for the second step of a log-in, valid from now for five minutes.
+
+        Args:
+            user_id: who is signing in.
+            team_id: their team.
+            password: `lib.auth.passwords.fingerprint` of the hash that fitted: one that is changed meanwhile is none.
+        """
+        claims = {"sub": str(user_id), "team": str(team_id), "pwd": password}
         return self._sign(claims, CHALLENGE, CHALLENGE_LIFETIME)
 
     def read_challenge(self, token: str) -> Challenge:
@@ -80,7 +85,7 @@ class TokenSigner:
         """
         try:
             claims = self._read(token, CHALLENGE)
-            return Challenge(UUID(claims["sub"]), UUID(claims["team"]), UUID(claims["jti"]))
+            return Challenge(UUID(claims["sub"]), UUID(claims["team"]), str(claims["pwd"]))
         except (TokenRefused, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidChallenge from error
 

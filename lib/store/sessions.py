@@ -42,18 +42,22 @@ class Refreshed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSession:
-    """A session to begin: for whom, how they showed who they are, where, and how long it may last unused."""
+    """A session to begin: for whom, how they showed who they are, where, and how long it may last unused.
+
+    `password_hash` is what the account had when they did, None where it has no password.
+    """
 
     id: UUID
     team_id: UUID
     user_id: UUID
+    password_hash: str | None
     method: Literal["password", "email", "second_factor", "recovery_code", "setup"]
     client: Client
     lifetime: timedelta
 
 
 async def begin(connection: Connection, new: NewSession) -> bool:
-    """Begin a session, and note the log-in. Return whether the account is active still."""
+    """Begin a session, and note the log-in. Return whether the account is active still and has the same password."""
     event = new_event(
         "login",
         team_id=new.team_id,
@@ -61,7 +65,13 @@ async def begin(connection: Connection, new: NewSession) -> bool:
         detail={"method": new.method, "session_id": str(new.id)},
         client=new.client,
     )
-    parameters = {"id": new.id, "team_id": new.team_id, "user_id": new.user_id, "lifetime": new.lifetime}
+    parameters = {
+        "id": new.id,
+        "team_id": new.team_id,
+        "user_id": new.user_id,
+        "password_hash": new.password_hash,
+        "lifetime": new.lifetime,
+    }
     return (await connection.execute(_BEGIN, parameters | event.parameters)).scalar_one() == 1
 
 
@@ -128,6 +138,7 @@ _BEGIN = text(f"""
     WITH account AS (
         UPDATE users SET last_login_at = now() FROM teams
         WHERE users.id = :user_id AND users.team_id = :team_id AND users.is_active
+            AND users.password_hash IS NOT DISTINCT FROM CAST(:password_hash AS text)
             AND teams.id = users.team_id AND teams.is_active
         RETURNING users.id, users.team_id
     ), begun AS (

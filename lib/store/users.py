@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import RowMapping, Select, literal, select, text
+from sqlalchemy import ColumnElement, RowMapping, Select, literal, or_, select, text
 from sqlalchemy.exc import IntegrityError
 
 from lib.auth.identity import Role
@@ -131,9 +131,8 @@ def _accounts() -> Select[*tuple[Any, ...]]:
     return select(*_COLUMNS).join(teams, teams.c.id == users.c.team_id)
 
 
-def _is_team(slug_or_id: str):
-    team_id = as_uuid(slug_or_id)
-    return teams.c.slug == slug_or_id if team_id is None else teams.c.id == team_id
+def _is_team(slug_or_id: str) -> ColumnElement[bool]:
+    return or_(teams.c.slug == slug_or_id, teams.c.id == as_uuid(slug_or_id))
 
 
 def _user(row: RowMapping) -> User:

@@ -6,16 +6,21 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from lib.auth.identity import Identity
+from lib.auth.passwords import fingerprint
 from lib.auth.tokens import LEEWAY, TokenSigner
 from lib.errors import InvalidChallenge, Unauthenticated
 from tests.fixtures.signing import ALGORITHMS, key_of, ring_of
 
 ANA = Identity(uuid4(), uuid4(), "admin", uuid4())
+
+
+FITTED = fingerprint("a hash")
+"""What a challenge says of the password that was shown."""
 
 
 @pytest.fixture(params=ALGORITHMS)
@@ -50,22 +55,21 @@ def test_an_access_token_says_who_asks(signer: TokenSigner) -> None:
 
 
 def test_a_challenge_says_who_owes_a_second_factor_and_lasts_five_minutes(signer: TokenSigner) -> None:
-    token = signer.sign_challenge(ANA.user_id, ANA.team_id)
+    token = signer.sign_challenge(ANA.user_id, ANA.team_id, FITTED)
     challenge, claims = signer.read_challenge(token), claims_of(signer, token)
     assert (challenge.user_id, challenge.team_id) == (ANA.user_id, ANA.team_id)
     assert claims["exp"] - claims["iat"] == 5 * 60
-    assert challenge.id == UUID(claims["jti"])
-    assert challenge.id != signer.read_challenge(signer.sign_challenge(ANA.user_id, ANA.team_id)).id
+    assert challenge.password == FITTED
 
 
 def test_a_challenge_is_no_access_token_and_an_access_token_no_challenge(signer: TokenSigner) -> None:
     """Nor would it be, had it the other's claims: the header's type alone decides."""
-    everything: dict[str, Any] = claims_of(signer, signer.sign(ANA)) | {"jti": str(uuid4())}
+    everything: dict[str, Any] = claims_of(signer, signer.sign(ANA)) | {"pwd": FITTED}
     payload = json.dumps(everything).encode()
     assert signer.read(signer.ring.sign(payload, typ="at+jwt")) == ANA
     assert signer.read_challenge(signer.ring.sign(payload, typ="2fa+jwt")).user_id == ANA.user_id
     with pytest.raises(Unauthenticated):
-        signer.read(signer.sign_challenge(ANA.user_id, ANA.team_id))
+        signer.read(signer.sign_challenge(ANA.user_id, ANA.team_id, FITTED))
     with pytest.raises(Unauthenticated):
         signer.read(signer.ring.sign(payload, typ="2fa+jwt"))
     with pytest.raises(InvalidChallenge):
@@ -96,7 +100,9 @@ def test_a_token_from_the_future_is_refused_unless_by_a_few_seconds(signer: Toke
 
 
 def test_a_challenge_whose_time_is_over_is_refused(signer: TokenSigner) -> None:
-    payload = claims_of(signer, signer.sign_challenge(ANA.user_id, ANA.team_id)) | {"exp": int(time.time()) - 60}
+    payload = claims_of(signer, signer.sign_challenge(ANA.user_id, ANA.team_id, FITTED)) | {
+        "exp": int(time.time()) - 60
+    }
     with pytest.raises(InvalidChallenge):
         signer.read_challenge(signer.ring.sign(json.dumps(payload).encode(), typ="2fa+jwt"))
 
@@ -144,9 +150,9 @@ def test_a_token_that_lacks_a_claim_is_refused(signer: TokenSigner, missing: str
         signer.read(changed(signer, without=missing))
 
 
-@pytest.mark.parametrize("missing", ["sub", "team", "jti", "iss", "aud", "iat", "exp"])
+@pytest.mark.parametrize("missing", ["sub", "team", "pwd", "iss", "aud", "iat", "exp"])
 def test_a_challenge_that_lacks_a_claim_is_refused(signer: TokenSigner, missing: str) -> None:
-    claims = claims_of(signer, signer.sign_challenge(ANA.user_id, ANA.team_id))
+    claims = claims_of(signer, signer.sign_challenge(ANA.user_id, ANA.team_id, FITTED))
     del claims[missing]
     with pytest.raises(InvalidChallenge):
         signer.read_challenge(signer.ring.sign(json.dumps(claims).encode(), typ="2fa+jwt"))

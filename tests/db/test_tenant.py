@@ -45,6 +45,7 @@ async def a_user(database: Database, team_id: UUID) -> Asker:
         id=session_id,
         team_id=team_id,
         user_id=user_id,
+        password_hash=None,
         method="password",
         client=NO_CLIENT,
         lifetime=timedelta(days=1),

@@ -59,7 +59,7 @@ async def test_a_forged_token_is_refused(deploy: Deploy, algorithm: str) -> None
     of_another = ring_of(algorithm, key_of(algorithm, 9)).sign(json.dumps(claims).encode(), typ="at+jwt")
     unsigned = base64url(json.dumps({"alg": "none", "typ": "at+jwt", "kid": kid}).encode())
     admin = base64url(json.dumps(claims | {"role": "admin"}).encode())
-    challenge = parley.instance.signer.sign_challenge(new_id(), DEFAULT_TEAM_ID)
+    challenge = parley.instance.signer.sign_challenge(new_id(), DEFAULT_TEAM_ID, "fingerprint")
     for forged in (
         of_another,
         f"{unsigned}.{payload}.",

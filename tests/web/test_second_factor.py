@@ -184,6 +184,14 @@ async def test_the_challenge_of_the_first_step_is_no_access_token(ada: Person) -
     assert refusal(response) == (401, "unauthenticated")
 
 
+async def test_a_password_that_was_changed_between_the_steps_was_not_shown(ada: Person, rows: Rows) -> None:
+    await ada.enable()
+    challenge = (await ada.begin_log_in())["challenge"]
+    await rows("UPDATE users SET password_hash = 'another' WHERE id = %s", ada.id)
+    refused = await ada.post("/login/2fa", challenge=challenge, code=ada.scanned.code(+1))
+    assert refusal(refused) == (401, "invalid_credentials")
+
+
 async def test_a_code_works_once_and_an_older_one_not_after_it(ada: Person) -> None:
     await ada.enable()
     older, newer = ada.scanned.code(), ada.scanned.code(+1)

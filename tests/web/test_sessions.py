@@ -8,6 +8,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from lib.db.events import NO_CLIENT
+from lib.errors import InvalidCredentials
+from lib.ids import DEFAULT_TEAM_ID
 from tests.doubles.proxy import PostgresProxy
 from tests.fixtures.web import PASSWORD, Deploy, Deployment, Rows
 
@@ -126,6 +129,23 @@ async def test_a_token_that_never_was_is_refused_and_ends_nothing(parley: Deploy
     session, _, proof = tokens["refresh_token"].split(".")
     assert refused(await refresh(parley, f"{session}.1.{proof}"))
     assert (await refresh(parley, tokens["refresh_token"])).status_code == 200
+
+
+async def test_a_password_that_is_changed_while_somebody_signs_in_with_it_begins_no_session(
+    parley: Deployment, rows: Rows
+) -> None:
+    user_id = await parley.sign_up()
+    await rows("UPDATE users SET password_hash = 'new' WHERE id = %s", user_id)
+    for shown in ("old", None):
+        with pytest.raises(InvalidCredentials):
+            await parley.instance.sessions.begin(
+                user_id=user_id,
+                team_id=DEFAULT_TEAM_ID,
+                role="user",
+                method="password",
+                client=NO_CLIENT,
+                password_hash=shown,
+            )
 
 
 async def test_an_access_token_refreshes_nothing_and_a_refresh_token_opens_nothing(parley: Deployment) -> None:

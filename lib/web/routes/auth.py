@@ -119,7 +119,7 @@ async def finish_log_in(
         code=step.code,
         client=client,
     )
-    user = await accounts.challenged(instance.database, challenge.user_id)
+    user = await accounts.challenged(instance.database, challenge)
     return await _begin(user, method, instance, client, delivery)
 
 
@@ -172,15 +172,21 @@ async def _recognise(login: Login, instance: Instance, client: Client) -> tuple[
 
 
 async def _challenge(user: User, instance: Instance) -> SecondStep:
+    from lib.auth.passwords import fingerprint
     from lib.auth.tokens import CHALLENGE_LIFETIME
 
-    challenge = instance.signer.sign_challenge(user.id, user.team_id)
+    challenge = instance.signer.sign_challenge(user.id, user.team_id, fingerprint(user.password_hash))
     return SecondStep(challenge=challenge, expires_in=int(CHALLENGE_LIFETIME.total_seconds()))
 
 
 async def _begin(user: User, method: Method, instance: Instance, client: Client, delivery: Delivery) -> LoggedIn:
     tokens = await instance.sessions.begin(
-        user_id=user.id, team_id=user.team_id, role=user.role, method=method, client=client
+        user_id=user.id,
+        team_id=user.team_id,
+        role=user.role,
+        method=method,
+        client=client,
+        password_hash=user.password_hash,
     )
     return LoggedIn(user_id=user.id, email=user.email, **delivery.give(tokens).model_dump())
 
