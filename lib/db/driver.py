@@ -34,6 +34,25 @@ class Cursor(psycopg.AsyncCursor[tuple[Any, ...]]):
         preface.judge(await _role(asking))
         return self
 
+    async def executemany(self, *arguments: Any, **options: Any) -> None:
+        """Run a statement for many parameters: never for a tenant, since each would need its preface."""
+        self._refuse_a_tenant()
+        await super().executemany(*arguments, **options)
+
+    def stream(self, *arguments: Any, **options: Any) -> Any:
+        """Read a result row by row: never for a tenant, likewise."""
+        self._refuse_a_tenant()
+        return super().stream(*arguments, **options)
+
+    def copy(self, *arguments: Any, **options: Any) -> Any:
+        """Copy rows in or out: never for a tenant, likewise."""
+        self._refuse_a_tenant()
+        return super().copy(*arguments, **options)
+
+    def _refuse_a_tenant(self) -> None:
+        if isinstance(self.connection, Driver) and self.connection.preface is not None:
+            raise psycopg.NotSupportedError("a tenant's statement goes by execute, which takes its preface along")
+
 
 class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
     """A connection whose next statement may have a preface."""
