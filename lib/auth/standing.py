@@ -1,4 +1,4 @@
-"""Whether somebody is an administrator still, for work that asks nothing else of the database."""
+"""Whether somebody is signed in, or an administrator, still: for what asks nothing else of the database by then."""
 
 from lib.auth.callers import Caller
 from lib.db.session import Database
@@ -23,3 +23,14 @@ async def confirm_admin(database: Database, caller: Caller) -> None:
     except DatabaseUnavailable:
         if caller.role != "admin":
             raise Forbidden from None
+
+
+async def confirm_signed_in(database: Database, caller: Caller) -> None:
+    """Let a person pass whose session holds.
+
+    Raises:
+        Unauthenticated: it has ended, or the account or its team is off.
+        DatabaseUnavailable: nobody knows.
+    """
+    async with database.one_statement(caller.tenant()) as connection:
+        await users.find_active(connection, caller.user)

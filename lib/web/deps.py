@@ -88,6 +88,20 @@ SignedIn = Annotated[Caller, Depends(_signed_in)]
 """A person with a session. A program's key changes no password and makes no keys."""
 
 
+async def _still_signed_in(caller: SignedIn, instance: ThisInstance) -> Caller:
+    from lib.auth.standing import confirm_signed_in
+
+    await confirm_signed_in(instance.database, caller)
+    return caller
+
+
+StillSignedIn = Annotated[Caller, Depends(_still_signed_in)]
+"""A person whose session holds at this moment, for a route that counts attempts for the account.
+
+A token whose session has ended counts for nobody: it would lock the owner out of what is counted with it.
+"""
+
+
 async def _chatter(caller: AnyCaller) -> Caller:
     caller.needs("chat")
     return caller

@@ -384,6 +384,16 @@ async def test_guessing_the_password_with_a_stolen_session_is_limited(deploy: De
     assert asked[2].status_code == 429
 
 
+async def test_a_token_whose_session_ended_counts_for_nobody(deploy: Deploy, rows: Rows) -> None:
+    parley = await deploy(rate_limits={"reset": 2})
+    owner = await someone(parley)
+    assert (await owner.ask("DELETE", "/auth/sessions")).status_code == 200
+    body = {"current_password": "guess", "new_password": NEW_PASSWORD}
+    asked = [await owner.ask("POST", "/auth/password/change", json=body) for _ in range(3)]
+    assert [answer.status_code for answer in asked] == [401, 401, 401]
+    assert await rows("SELECT 1 FROM rate_limits WHERE key = %s", f"reset:user:{owner.id}") == []
+
+
 async def test_a_program_changes_no_password(post: Post) -> None:
     owner = await someone(post.parley)
     program = await owner.key("chat", "read")

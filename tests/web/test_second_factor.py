@@ -386,6 +386,22 @@ async def test_attempts_are_limited_for_an_account_over_all_routes(
         assert refusal(await ada.post(other, code=right, password=PASSWORD)) == (429, "rate_limited")
 
 
+@pytest.mark.parametrize("path", ["/2fa/verify", "/2fa/disable", "/2fa/recovery-codes"])
+async def test_a_token_whose_session_ended_locks_its_owner_out_of_no_log_in(
+    deploy: Deploy, rows: Rows, meet: Meet, path: str
+) -> None:
+    parley = await deploy(rate_limits={"login": 0, "second_factor": 2})
+    await rows("DELETE FROM rate_limits WHERE key LIKE 'second_factor:%%'")
+    ada = await meet(parley)
+    await ada.enable()
+    await rows("DELETE FROM rate_limits WHERE key LIKE 'second_factor:%%'")
+    assert (await ada.client.delete("/auth/sessions")).status_code == 200
+    body = {"code": "123456"} if path == "/2fa/verify" else {"code": "123456", "password": PASSWORD}
+    for _ in range(3):
+        assert refusal(await ada.post(path, **body)) == (401, "unauthenticated")
+    assert (await ada.finish_log_in(ada.scanned.code(+1))).status_code == 200
+
+
 async def everything(ada: Person, client: httpx.AsyncClient, **headers: str) -> list[tuple[int, str]]:
     """Try each route with what would do, were it Ada who asks, and return how that was refused."""
     proof = {"password": PASSWORD, "code": ada.recovery_codes[0]}

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lib.errors import MailUnavailable
 from lib.web.afterwards import answer_first
-from lib.web.deps import SignedIn, ThisClient, ThisInstance
+from lib.web.deps import StillSignedIn, ThisClient, ThisInstance
 from lib.web.fields import Email, NewPassword, TypedPassword
 from lib.web.limits import ThisGate, limited
 from lib.web.text import PLAIN, SECRET
@@ -74,7 +74,9 @@ async def reset(body: NewOne, instance: ThisInstance, client: ThisClient) -> Don
 
 
 @router.post("/change")
-async def change(body: Change, caller: SignedIn, gate: ThisGate, instance: ThisInstance, client: ThisClient) -> Done:
+async def change(
+    body: Change, caller: StillSignedIn, gate: ThisGate, instance: ThisInstance, client: ThisClient
+) -> Done:
     """Set another password. Every other session ends."""
     from lib.auth import resets
 

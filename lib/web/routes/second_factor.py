@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lib.auth import second_factor
 from lib.auth.second_factor import Proof
-from lib.web.deps import SignedIn, ThisClient, ThisInstance
+from lib.web.deps import SignedIn, StillSignedIn, ThisClient, ThisInstance
 from lib.web.fields import TypedPassword
 from lib.web.limits import ThisGate
 
@@ -87,7 +87,7 @@ async def set_up(caller: SignedIn, instance: ThisInstance) -> SetUp:
 
 @router.post("/verify")
 async def verify(
-    body: Confirmation, caller: SignedIn, gate: ThisGate, instance: ThisInstance, client: ThisClient
+    body: Confirmation, caller: StillSignedIn, gate: ThisGate, instance: ThisInstance, client: ThisClient
 ) -> Enabled:
     """Confirm that the app has the secret. Every log-in takes a code from now on."""
     await gate.admit("second_factor", account=caller.user)
@@ -97,7 +97,7 @@ async def verify(
 
 @router.post("/disable")
 async def disable(
-    body: Reauthentication, caller: SignedIn, gate: ThisGate, instance: ThisInstance, client: ThisClient
+    body: Reauthentication, caller: StillSignedIn, gate: ThisGate, instance: ThisInstance, client: ThisClient
 ) -> State:
     """Remove the second factor and its recovery codes."""
     await gate.admit("second_factor", account=caller.user)
@@ -107,7 +107,7 @@ async def disable(
 
 @router.post("/recovery-codes")
 async def renew_recovery_codes(
-    body: Reauthentication, caller: SignedIn, gate: ThisGate, instance: ThisInstance, client: ThisClient
+    body: Reauthentication, caller: StillSignedIn, gate: ThisGate, instance: ThisInstance, client: ThisClient
 ) -> RecoveryCodes:
     """Make fresh recovery codes; those from before work no more."""
     await gate.admit("second_factor", account=caller.user)
