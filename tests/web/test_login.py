@@ -1,15 +1,23 @@
 """Signing in, in every spelling of the five documents."""
 
 import asyncio
+from base64 import b64encode
+from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
+import bcrypt
 import httpx
 import pytest
 
-from lib.ids import DEFAULT_TEAM_ID
+from lib.db.events import NO_CLIENT
+from lib.db.tenant import EVERY_TEAM
+from lib.errors import SetupDone
+from lib.ids import DEFAULT_TEAM_ID, new_id
 from lib.settings import SettingsInvalid
+from lib.store import users
+from lib.store.users import NewUser
 from tests.fixtures.people import Found
 from tests.fixtures.web import PASSWORD, Deploy, Deployment, Rows, make_settings
 
@@ -80,9 +88,48 @@ async def test_the_private_documents_setup_login_and_refresh(deploy: Deploy, row
         await rows("UPDATE users SET role = 'admin' WHERE id = %s", row["id"])
 
 
+async def test_a_team_whose_first_administrator_is_one_no_more_is_not_set_up_again(
+    parley: Deployment, rows: Rows, found: Found
+) -> None:
+    team_id = await found()
+
+    async def set_up() -> UUID:
+        new = NewUser(id=new_id(), team_id=team_id, email=someone()["email"], password_hash=None, role="admin")
+        async with parley.instance.database.one_statement(EVERY_TEAM) as connection:
+            await users.create(connection, new, client=NO_CLIENT, setup=True)
+        return new.id
+
+    first = await set_up()
+    await rows("UPDATE users SET role = 'user' WHERE id = %s", first)
+    with pytest.raises(SetupDone):
+        await set_up()
+    assert [row["id"] for row in await rows("SELECT id FROM users WHERE team_id = %s", team_id)] == [first]
+
+
 async def test_setup_is_not_there_in_production_without_its_token(deploy: Deploy) -> None:
     parley = await deploy(environment="production", guest_chat=False)
     assert (await parley.client.post("/auth/setup", json=someone())).status_code == 404
+
+
+async def test_without_a_team_the_five_oldest_accounts_of_an_address_are_tried(
+    parley: Deployment, rows: Rows, found: Found
+) -> None:
+    account, teams = someone(), [await found() for _ in range(6)]
+    for number, team_id in enumerate(teams):
+        at_least_cost = bcrypt.hashpw(b64encode(sha256(f"password {number}".encode()).digest()), bcrypt.gensalt(4))
+        await rows(
+            "INSERT INTO users (id, team_id, email, password_hash) VALUES (%s, %s, %s, %s)",
+            *(new_id(), team_id, account["email"], at_least_cost.decode()),
+        )
+
+    async def log_in(number: int, **more: str) -> tuple[int, str | None]:
+        body = account | {"password": f"password {number}"} | more
+        answer = await parley.client.post("/auth/login", json=body)
+        return answer.status_code, answer.json().get("code")
+
+    assert [await log_in(number) for number in (0, 4)] == [(200, None), (200, None)]
+    assert await log_in(5) == (401, "invalid_credentials")
+    assert await log_in(5, team=str(teams[5])) == (200, None)
 
 
 async def test_the_files_documents_login_by_an_address_alone(deploy: Deploy, rows: Rows) -> None:
@@ -240,6 +287,15 @@ async def test_a_page_of_another_origin_signs_nobody_in_or_out(parley: Deploymen
     answer = await parley.client.post(path, json=body, headers={"Origin": "https://evil.example"})
     assert (answer.status_code, answer.json()["code"]) == (403, "origin_refused")
     assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://x]", "http://[x]:y", "://", "//", "http://", ""])
+async def test_what_is_no_origin_is_refused_as_another_is(parley: Deployment, origin: str) -> None:
+    await parley.sign_up()
+    signed_in = await parley.client.post("/api/auth/logout", headers={"Origin": origin})
+    login = await parley.client.post("/api/auth/login", json=someone(), headers={"Origin": origin})
+    for answer in (signed_in, login):
+        assert (answer.status_code, answer.json()["code"]) == (403, "origin_refused")
 
 
 async def test_a_page_of_our_own_host_may_where_no_proxy_hides_it(parley: Deployment) -> None:
