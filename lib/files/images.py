@@ -62,7 +62,7 @@ def read_data_uri(uri: str) -> Picture:
         ImageTooLarge, UnsupportedImage: as `read_picture`.
     """
     head, comma, encoded = uri.partition(",")
-    if not comma or not _DATA_URI.fullmatch(head):
+    if not comma or len(head) > _LONGEST_HEAD or not _DATA_URI.fullmatch(head):
         raise UnsupportedImage("A picture is a data URI: data:image/png;base64,...")
     if len(encoded) > _LONGEST_ENCODED:
         raise ImageTooLarge
@@ -73,6 +73,8 @@ def read_data_uri(uri: str) -> Picture:
 
 
 _DATA_URI: Final = re.compile(r"data:[^,;]{0,100}(;[^,;]{0,100})*;base64", re.IGNORECASE)
+# Matching walks back over every parameter of what does not match: a megabyte of them would hold everybody up.
+_LONGEST_HEAD: Final = 300
 _LONGEST_ENCODED: Final = (LARGEST + 2) // 3 * 4
 
 

@@ -1,6 +1,7 @@
 """Pictures are told by what is in them."""
 
 import base64
+import time
 from contextlib import suppress
 
 import pytest
@@ -124,6 +125,20 @@ def test_what_a_data_uri_calls_itself_is_not_asked(head: str) -> None:
 def test_a_uri_that_holds_no_picture_is_refused(uri: str) -> None:
     with pytest.raises(UnsupportedImage):
         read_data_uri(uri)
+
+
+def test_the_head_of_a_data_uri_has_an_end_and_is_refused_at_once_beyond_it() -> None:
+    encoded = base64.b64encode(PNG).decode()
+    longest = "data:image/png" + ";x=y" * 70 + ";base64"
+    assert len(longest) == 301
+    allowed = longest.replace(";x=y", ";x=", 1)
+    assert read_data_uri(f"{allowed},{encoded}").kind == "image/png"
+    with pytest.raises(UnsupportedImage):
+        read_data_uri(f"{longest},{encoded}")
+    began = time.perf_counter()
+    with pytest.raises(UnsupportedImage):
+        read_data_uri(f"data:{';' * 2_900_000},{encoded}")
+    assert time.perf_counter() - began < 0.1
 
 
 @given(st.sampled_from([content for _, content in KINDS.values()]), st.data())
