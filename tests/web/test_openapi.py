@@ -24,7 +24,12 @@ from tests.published import FUNCTIONS, Published, distinct
 EXAMPLES: Final = 12
 """Requests of each kind, valid and not, for each route and each who asks."""
 
-SLOW_OR_LARGE: Final = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large)
+SLOW_OR_LARGE: Final = (
+    HealthCheck.too_slow,
+    HealthCheck.filter_too_much,
+    HealthCheck.data_too_large,
+    HealthCheck.large_base_example,
+)
 """What a request may be, without anybody being told."""
 
 ROUTES: Final = {(route.method, route.template): route for route in distinct()}
