@@ -4,6 +4,7 @@ import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 # Its signature names the types of dnspython, which we leave out.
@@ -18,6 +19,9 @@ from lib.errors import EmailTaken, InvalidCredentials, NotFound, TeamRequired
 from lib.ids import DEFAULT_TEAM_ID, new_id
 from lib.store import security_events, users
 from lib.store.users import NewUser, User
+
+TRIED: Final = 5
+"""Accounts of one address that a log-in without a team tries, each of which takes a hash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +76,17 @@ async def register(
 async def recognise(database: Database, *, email: str, password: str, team: str | None, client: Client) -> User:
     """Return the account that the address and the password fit.
 
-    An unknown address, a wrong password and an inactive account are one error after the same work.
+    An unknown address, a wrong password and an inactive account are one error after the same work, which is that of
+    one account: an address with accounts in several teams takes as much more as it has of them, up to `TRIED`. Those
+    are the oldest; a younger one takes its `team`.
 
     Raises:
-        InvalidCredentials: no active account fits.
+        InvalidCredentials: no active account of those that were tried fits.
         TeamRequired: accounts of more than one team fit, and `team` does not say which.
         DatabaseUnavailable: nobody can be told from anybody.
     """
     async with database.one_statement(EVERY_TEAM) as connection:
-        known = await users.find_by_email(connection, email, team=team)
+        known = await users.find_by_email(connection, email, team=team, at_most=TRIED)
     fitting = [user for user in known if await verify_password(password, user.password_hash)]
     if not known:
         await verify_password(password, None)
@@ -101,12 +107,12 @@ async def recognise_by_email(database: Database, *, email: str, client: Client) 
         DatabaseUnavailable: nobody can be told from anybody.
     """
     async with database.one_statement(EVERY_TEAM) as connection:
-        known = await users.find_by_email(connection, email, team=str(DEFAULT_TEAM_ID))
+        known = await users.find_by_email(connection, email, team=str(DEFAULT_TEAM_ID), at_most=1)
         if not known:
             new = NewUser(id=new_id(), team_id=DEFAULT_TEAM_ID, email=email, password_hash=None)
             with suppress(EmailTaken):  # by the same somebody, at the same time
                 await users.create(connection, new, client=client)
-            known = await users.find_by_email(connection, email, team=str(DEFAULT_TEAM_ID))
+            known = await users.find_by_email(connection, email, team=str(DEFAULT_TEAM_ID), at_most=1)
     (user,) = known
     if user.password_hash is not None or not user.is_active:
         await refused(database, known, client=client)

@@ -112,9 +112,9 @@ async def find_active(connection: Connection, user_id: UUID) -> User:
     return _user(row)
 
 
-async def find_by_email(connection: Connection, email: str, *, team: str | None) -> tuple[User, ...]:
-    """Return the accounts of an address, the oldest first; of one team when `team`, a slug or an id, is given."""
-    statement = _accounts().where(users.c.email == email).order_by(users.c.id)
+async def find_by_email(connection: Connection, email: str, *, team: str | None, at_most: int) -> tuple[User, ...]:
+    """Return the oldest accounts of an address, so many of them; of one team when `team`, a slug or an id, is given."""
+    statement = _accounts().where(users.c.email == email).order_by(users.c.id).limit(at_most)
     if team is not None:
         statement = statement.where(_is_team(team))
     return tuple(_user(row) for row in (await connection.execute(statement)).mappings())
