@@ -11,7 +11,7 @@ from lib.auth.identity import Scope
 from lib.db.events import Client, event_insert, new_event
 from lib.db.session import Connection
 from lib.db.tables import api_keys
-from lib.errors import NotFound, TooManyKeys
+from lib.errors import NotFound, TooManyKeys, Unauthenticated
 
 MOST_KEYS: Final = 50
 """Keys of an account that are not revoked."""
@@ -57,6 +57,7 @@ async def create(connection: Connection, new: NewKey, *, client: Client) -> date
 
     Raises:
         TooManyKeys: the account has `MOST_KEYS` already.
+        Unauthenticated: there is no such account, or it is off.
     """
     event = new_event(
         "key_made",
@@ -66,8 +67,13 @@ async def create(connection: Connection, new: NewKey, *, client: Client) -> date
         client=client,
     )
     given = {name: getattr(new, name) for name in NewKey.__dataclass_fields__} | {"scopes": list(new.scopes)}
-    row = (await connection.execute(_CREATE, given | {"most": MOST_KEYS} | event.parameters)).one_or_none()
+    given |= {"most": MOST_KEYS} | event.parameters
+    # Each time that it is to be done again, somebody else has changed the account: there is an end to it.
+    while (row := (await connection.execute(_CREATE, given)).one_or_none()) and not row.is_unchanged:
+        pass
     if row is None:
+        raise Unauthenticated
+    if row.created_at is None:
         raise TooManyKeys
     return row.created_at
 
@@ -104,18 +110,34 @@ async def revoke(connection: Connection, key_id: UUID, *, team_id: UUID, user_id
         raise NotFound("There is no such API key.")
 
 
+async def revoke_all(connection: Connection, *, user_id: UUID, team_id: UUID, client: Client) -> int:
+    """Revoke every key of an account, and note how many if there were any; return how many."""
+    event = new_event("key_revoked", team_id=team_id, user_id=user_id, client=client)
+    given = {"team_id": team_id, "user_id": user_id}
+    return (await connection.execute(_REVOKE_ALL, given | event.parameters)).scalar_one()
+
+
 # Below, constants of this module are joined into statements; values only ever go in as parameters (hence noqa: S608).
 
+# Keys of an account are made one after the other. A statement that waited for the account's row does not see what was
+# done meanwhile: another key, or a reset that revoked them all. So it writes the row, which is another one then
+# (`xmin`), and where it finds it another one itself, it makes nothing and is done again.
 _CREATE = text(f"""
-    WITH made AS (
+    WITH seen AS MATERIALIZED (
+        SELECT id, xmin AS version FROM users WHERE id = :user_id AND team_id = :team_id AND is_active
+    ), account AS (
+        UPDATE users SET id = users.id FROM seen WHERE users.id = seen.id AND users.xmin = seen.version
+        RETURNING users.id
+    ), made AS (
         INSERT INTO api_keys (id, team_id, user_id, name, scopes, secret_hash, expires_at)
-        SELECT :id, :team_id, :user_id, :name, :scopes, :secret_hash, :expires_at
+        SELECT :id, :team_id, account.id, :name, :scopes, :secret_hash, :expires_at FROM account
         WHERE (
             SELECT count(*) FROM api_keys WHERE team_id = :team_id AND user_id = :user_id AND revoked_at IS NULL
         ) < :most
         RETURNING created_at
     ), event AS ({event_insert("made")})
-    SELECT created_at FROM made
+    SELECT account.id IS NOT NULL AS is_unchanged, made.created_at
+    FROM seen LEFT JOIN account ON true LEFT JOIN made ON true
 """)  # noqa: S608
 
 _REVOKE = text(f"""
@@ -124,6 +146,16 @@ _REVOKE = text(f"""
         WHERE id = :id AND team_id = :team_id AND user_id = :user_id AND revoked_at IS NULL
         RETURNING id
     ), event AS ({event_insert("revoked")})
+    SELECT count(*) FROM revoked
+""")  # noqa: S608
+
+_REVOKE_ALL = text(f"""
+    WITH revoked AS (
+        UPDATE api_keys SET revoked_at = now()
+        WHERE team_id = :team_id AND user_id = :user_id AND revoked_at IS NULL
+        RETURNING id
+    ), counted AS (SELECT count(*) AS revoked FROM revoked HAVING count(*) > 0),
+    event AS ({event_insert("counted", detail="jsonb_build_object('count', source.revoked)")})
     SELECT count(*) FROM revoked
 """)  # noqa: S608
 
