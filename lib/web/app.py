@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from lib import errors
 from lib.errors import ParleyError
 from lib.telemetry import logs
+from lib.web.forms import Utf8Forms
 from lib.web.instance import Instance, this_instance
 from lib.web.leaving import stopping_on_sigterm
 from lib.web.limits import headers_of
@@ -84,6 +85,7 @@ def function(*routers: APIRouter, instance: Instance | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _refuse_invalid)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_middleware(BodyLimit)
+    app.add_middleware(Utf8Forms, answer=lambda: _answer_to(errors.InvalidRequest("A form is UTF-8.")))
     app.add_middleware(LastResort, answer=lambda: _answer_to(ParleyError()))
     app.add_middleware(
         CORSMiddleware,

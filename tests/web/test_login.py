@@ -1,6 +1,7 @@
 """Signing in, in every spelling of the five documents."""
 
 import asyncio
+import time
 from base64 import b64encode
 from hashlib import sha256
 from typing import Any
@@ -197,6 +198,29 @@ async def test_what_is_no_login_is_refused_in_words(parley: Deployment, content:
     answer = await parley.client.post("/auth/login", content=content.encode("latin-1"), headers={"Content-Type": kind})
     assert answer.status_code in {400, 422}, answer.text
     assert answer.json()["code"] == "invalid_request"
+
+
+FORM = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+
+
+@pytest.mark.parametrize("charset", ["undefined", "punycode", '"PunyCode"', "idna", "hex", "utf-16", "x", ""])
+async def test_a_form_in_another_charset_is_refused_unread(parley: Deployment, charset: str) -> None:
+    form = FORM.format("username", f"{'a' * 100_000}-{'a' * 100_000}") + FORM.format("password", "x") + "--x--\r\n"
+    kind = f"multipart/form-data; boundary=x; charset={charset}"
+    began = time.perf_counter()
+    for method, path in (("POST", "/auth/login"), ("PUT", "/auth/me/avatar"), ("POST", "/auth/me/avatar")):
+        answer = await parley.client.request(method, path, content=form, headers={"Content-Type": kind})
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), answer.text
+        assert answer.headers["x-request-id"] == answer.json()["request_id"]
+    assert time.perf_counter() - began < 1
+
+
+@pytest.mark.parametrize("charset", ["", "; charset=UTF-8", '; charset="utf8"'])
+async def test_a_form_of_parts_signs_in(parley: Deployment, charset: str) -> None:
+    account = await register(parley)
+    form = FORM.format("username", account["email"]) + FORM.format("password", account["password"]) + "--x--\r\n"
+    headers = {"Content-Type": f"multipart/form-data; boundary=x{charset}"}
+    assert (await parley.client.post("/auth/login", content=form, headers=headers)).status_code == 200
 
 
 async def test_nobody_registers_into_a_team_that_is_not_there_or_is_off(
