@@ -5,11 +5,13 @@ import hashlib
 import re
 import time
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import psycopg
 import pytest
 
 from lib.ids import DEFAULT_TEAM_ID
@@ -374,6 +376,43 @@ async def test_of_two_changes_at_once_one_is_made(post: Post) -> None:
     bodies = [{"current_password": PASSWORD, "new_password": f"{NEW_PASSWORD}{n}"} for n in range(2)]
     answers = await asyncio.gather(*(post.ask("change", body, Authorization=bearer) for body in bodies))
     assert sorted(answer.status_code for answer in answers) == [200, 401]
+
+
+@asynccontextmanager
+async def signing_in(person: Person, database_url: str) -> AsyncGenerator[UUID]:
+    """Begin a session as a log-in with the password does, and end that once somebody waits for the account."""
+    session_id = uuid4()
+    async with (
+        await psycopg.AsyncConnection.connect(database_url) as log_in,
+        await psycopg.AsyncConnection.connect(database_url, autocommit=True) as observer,
+    ):
+        await log_in.execute("UPDATE users SET last_login_at = now() WHERE id = %s", [person.id])
+        await log_in.execute(
+            "INSERT INTO sessions (id, team_id, user_id, expires_at) VALUES (%s, %s, %s, now() + interval '1 day')",
+            [session_id, DEFAULT_TEAM_ID, person.id],
+        )
+        yield session_id
+        waiting = "SELECT FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
+        async with asyncio.timeout(10):
+            while await (await observer.execute(waiting, [log_in.info.backend_pid])).fetchone() is None:
+                continue
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+async def test_a_session_that_began_while_the_password_was_set_ends_as_well(
+    post: Post, rows: Rows, database_url: str, forgotten: bool
+) -> None:
+    person = await post.register()
+    bearer, token = await post.bearer(person), await post.token(person)
+    body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    async with signing_in(person, database_url) as session_id:
+        setting = post.reset(token) if forgotten else post.ask("change", body, Authorization=bearer)
+        task = asyncio.create_task(setting)
+    await task
+    assert await post.me(bearer) == (401 if forgotten else 200)
+    (session,) = await rows("SELECT revoked_at FROM sessions WHERE id = %s", session_id)
+    assert session["revoked_at"] is not None
+    assert (await post.log_in(person, NEW_PASSWORD)).status_code == 200
 
 
 async def test_guessing_the_password_with_a_stolen_session_is_limited(deploy: Deploy) -> None:
