@@ -97,6 +97,11 @@ _UNUSED: Final = """
 """Codes that work: unused ones of the newest ten. Fresh ones replace the others, but a statement does not see what
 another has only just added; so it is the date that says which codes count."""
 
+_ACCOUNT: Final = """
+    account AS MATERIALIZED (SELECT id FROM users WHERE id = :user_id FOR KEY SHARE)
+"""
+"""The account, held before anything of it, as whoever deletes it holds it: so nobody waits in a circle."""
+
 _ADD: Final = """
     dated AS MATERIALIZED (SELECT user_id, team_id, clock_timestamp() AS moment FROM factor), added AS (
         INSERT INTO recovery_codes (user_id, code_hash, team_id, created_at)
@@ -113,16 +118,18 @@ _FIND = text(f"""
     WHERE users.id = :user_id
 """)  # noqa: S608
 
-_BEGIN = text("""
-    INSERT INTO second_factors AS kept (user_id, team_id, sealed_secret) VALUES (:user_id, :team_id, :sealed_secret)
+_BEGIN = text(f"""
+    WITH {_ACCOUNT}
+    INSERT INTO second_factors AS kept (user_id, team_id, sealed_secret)
+    SELECT account.id, :team_id, :sealed_secret FROM account
     ON CONFLICT (user_id) DO UPDATE SET sealed_secret = excluded.sealed_secret, created_at = now()
     WHERE kept.confirmed_at IS NULL
-""")
+""")  # noqa: S608
 
 _CONFIRM = text(f"""
-    WITH factor AS (
-        UPDATE second_factors SET confirmed_at = now(), last_step = :step
-        WHERE user_id = :user_id AND confirmed_at IS NULL AND sealed_secret = :sealed_secret
+    WITH {_ACCOUNT}, factor AS (
+        UPDATE second_factors SET confirmed_at = now(), last_step = :step FROM account
+        WHERE user_id = account.id AND confirmed_at IS NULL AND sealed_secret = :sealed_secret
         RETURNING user_id, team_id
     ), {_ADD}, event AS ({event_insert("factor")})
     SELECT count(*) FROM factor
@@ -144,8 +151,9 @@ _USE = text(f"""
 """)  # noqa: S608
 
 _REPLACE = text(f"""
-    WITH factor AS (
-        SELECT user_id, team_id FROM second_factors WHERE user_id = :user_id AND confirmed_at IS NOT NULL FOR UPDATE
+    WITH {_ACCOUNT}, factor AS (
+        SELECT user_id, team_id FROM second_factors JOIN account ON account.id = user_id
+        WHERE confirmed_at IS NOT NULL FOR UPDATE OF second_factors
     ), dropped AS (
         DELETE FROM recovery_codes USING factor WHERE recovery_codes.user_id = factor.user_id
     ), {_ADD}, event AS ({event_insert("factor")})
@@ -153,8 +161,9 @@ _REPLACE = text(f"""
 """)  # noqa: S608
 
 _REMOVE = text(f"""
-    WITH factor AS (
-        DELETE FROM second_factors WHERE user_id = :user_id AND confirmed_at IS NOT NULL RETURNING user_id
+    WITH {_ACCOUNT}, factor AS (
+        DELETE FROM second_factors USING account WHERE user_id = account.id AND confirmed_at IS NOT NULL
+        RETURNING user_id
     ), dropped AS (
         DELETE FROM recovery_codes USING factor WHERE recovery_codes.user_id = factor.user_id
     ), event AS ({event_insert("factor")})

@@ -190,6 +190,31 @@ async def test_of_two_sets_the_one_that_is_made_last_counts(account: Account, ro
     assert await account.use(b"last")
 
 
+@pytest.mark.parametrize("step", ["begin", "confirm", "replace", "remove"])
+async def test_an_account_that_is_deleted_meanwhile_is_waited_for_and_nobody_waits_in_a_circle(
+    account: Account, rows: Rows, database_url: str, step: str
+) -> None:
+    await account.begin(b"one")
+    if step in {"replace", "remove"}:
+        await account.confirm(b"one", code_hashes=[b"code"])
+    steps = {
+        "begin": lambda: account.begin(b"two"),
+        "confirm": lambda: account.confirm(b"one", code_hashes=[b"code"]),
+        "replace": lambda: account.replace([b"new"]),
+        "remove": account.remove,
+    }
+    async with await psycopg.AsyncConnection.connect(database_url) as other:
+        await other.execute("SELECT FROM users WHERE id = %s FOR UPDATE", [account.id])
+        stepping = asyncio.create_task(steps[step]())
+        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%second_factors%%'"
+        async with asyncio.timeout(2):
+            while not stepping.done() and not await rows(waiting):
+                pass
+        await other.execute("DELETE FROM users WHERE id = %s", [account.id])
+    assert await stepping is False
+    assert await account.events() == ([("second_factor_enabled", {})] if step in {"replace", "remove"} else [])
+
+
 async def test_what_is_removed_takes_its_codes_along(account: Account, rows: Rows) -> None:
     await account.begin(b"one")
     await account.confirm(b"one", code_hashes=[b"code"])
