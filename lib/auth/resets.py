@@ -12,7 +12,7 @@ from lib.db.tenant import EVERY_TEAM
 from lib.errors import InvalidCredentials, ResetInvalid
 from lib.ids import DEFAULT_TEAM_ID, as_uuid, new_id
 from lib.mail.base import MailNotSent, Message
-from lib.store import password_resets, passwords, sessions
+from lib.store import api_keys, password_resets, passwords, sessions
 from lib.store.password_resets import Resettable, Token
 
 if TYPE_CHECKING:
@@ -71,9 +71,10 @@ async def ask(
 
 
 async def reset(database: "Database", *, token: str, password: str, client: Client) -> None:
-    """Set the password of the account that a token is of, and end its sessions. It signs nobody in.
+    """Set the password of the account that a token is of, end its sessions and revoke its keys. It signs nobody in.
 
-    The second factor, if there is one, stays: who can read the mail has not got the phone.
+    Whoever had the account meanwhile may have made keys. The second factor, if there is one, stays: who can read the
+    mail has not got the phone.
 
     Raises:
         ResetInvalid: the token is nobody's, expired or used, or the account is off.
@@ -92,8 +93,10 @@ async def reset(database: "Database", *, token: str, password: str, client: Clie
         if taken is None:
             raise ResetInvalid
         user_id, team_id = taken
-        # A session that began while the statement waited for the account was not there yet for it.
+        # What began while the statement waited for the account was not there yet for it: a session, which may make a
+        # key, or a key.
         await sessions.end_all(connection, user_id=user_id, team_id=team_id, client=client)
+        await api_keys.revoke_all(connection, user_id=user_id, team_id=team_id, client=client)
 
 
 async def change(database: "Database", caller: "Caller", *, current: str, new: str, client: Client) -> None:

@@ -50,6 +50,7 @@ EventDetail = TypedDict(
         "key_id": str,
         "scopes": list[str],
         "count": int,
+        "keys": int,
         "left": int,
     },
     total=False,

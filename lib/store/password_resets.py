@@ -56,10 +56,10 @@ async def is_good(connection: Connection, token: Token) -> bool:
 async def take(
     connection: Connection, token: Token, event: SecurityEvent, *, password_hash: str
 ) -> tuple[UUID, UUID] | None:
-    """Give the token's user a new password, end their sessions, and use up all their tokens; all or nothing.
+    """Give the token's user a new password, end their sessions, revoke their keys and use up all their tokens.
 
-    Return the user and the team, of whom the event tells then; or None: the token is nobody's, expired or used, or the
-    account is off.
+    All or nothing. Return the user and the team, of whom the event tells then; or None: the token is nobody's, expired
+    or used, or the account is off.
     """
     parameters = {"id": token.reset_id, "token_hash": token.secret_hash, "password_hash": password_hash}
     row = (await connection.execute(_TAKE, parameters | event.parameters)).one_or_none()
@@ -99,7 +99,7 @@ _EVENT: Final = event_insert(
     "changed",
     team_id="source.team_id",
     user_id="source.id",
-    detail="jsonb_build_object('count', (SELECT count(*) FROM ended))",
+    detail="jsonb_build_object('count', (SELECT count(*) FROM ended), 'keys', (SELECT count(*) FROM revoked))",
 )
 
 _IS_GOOD = text(f"SELECT EXISTS ({_GOOD})")
@@ -118,6 +118,10 @@ _TAKE = text(f"""
         UPDATE sessions SET revoked_at = now() FROM changed
         WHERE sessions.user_id = changed.id AND sessions.revoked_at IS NULL
         RETURNING sessions.id
+    ), revoked AS (
+        UPDATE api_keys SET revoked_at = now() FROM changed
+        WHERE api_keys.user_id = changed.id AND api_keys.revoked_at IS NULL
+        RETURNING api_keys.id
     ), event AS ({_EVENT})
     SELECT id, team_id FROM changed
 """)  # noqa: S608

@@ -18,7 +18,7 @@ from lib.ids import DEFAULT_TEAM_ID
 from lib.web.afterwards import ON_LAMBDA
 from tests.doubles.mail_server import MailServer
 from tests.doubles.proxy import PostgresProxy
-from tests.fixtures.people import kinds, someone
+from tests.fixtures.people import Asker, kinds, someone
 from tests.fixtures.web import PASSWORD, Deploy, Deployment, Rows
 
 NEW_PASSWORD = "another-Pässwörd-人"
@@ -119,7 +119,61 @@ async def test_every_session_of_the_account_ends_and_nobody_elses(post: Post, ro
     (event,) = await rows(
         "SELECT detail, team_id FROM security_events WHERE user_id = %s AND kind = 'password_reset'", person.id
     )
-    assert (event["detail"], event["team_id"]) == ({"count": 2}, DEFAULT_TEAM_ID)
+    assert (event["detail"], event["team_id"]) == ({"count": 2, "keys": 0}, DEFAULT_TEAM_ID)
+
+
+async def test_every_key_of_the_account_is_revoked_by_a_reset_and_by_nothing_less(post: Post, rows: Rows) -> None:
+    person, other = await post.register(), await post.register()
+    owner, stranger = [
+        Asker(post.parley.url, each.id, {"Authorization": await post.bearer(each)}) for each in (person, other)
+    ]
+    programs = [await owner.key("read"), await owner.key("chat", "read")]
+    others = await stranger.key("read")
+
+    async def statuses() -> list[int]:
+        return [(await program.ask("GET", "/auth/me")).status_code for program in (*programs, others)]
+
+    change = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    assert (await owner.ask("POST", "/auth/password/change", json=change)).status_code == 200
+    assert (await owner.ask("DELETE", "/auth/sessions")).is_success
+    assert await statuses() == [200, 200, 200]
+    assert await post.reset(await post.token(person), PASSWORD) == (200, None)
+    assert await statuses() == [401, 401, 200]
+    (event,) = await rows(
+        "SELECT detail FROM security_events WHERE user_id = %s AND kind = 'password_reset'", person.id
+    )
+    assert event["detail"] == {"count": 0, "keys": 2}
+
+
+async def test_a_key_that_is_made_while_the_reset_waits_is_revoked(post: Post, rows: Rows, database_url: str) -> None:
+    person = await post.register()
+    owner = Asker(post.parley.url, person.id, {"Authorization": await post.bearer(person)})
+    token = await post.token(person)
+    async with await psycopg.AsyncConnection.connect(database_url) as other:
+        # As a statement does that makes a key, and is not done yet.
+        await other.execute("UPDATE users SET id = id WHERE id = %s", [person.id])
+        await other.execute(
+            "INSERT INTO api_keys (id, team_id, user_id, name, scopes, secret_hash)"
+            " VALUES (gen_random_uuid(), %s, %s, 'A program', ARRAY['read'], '')",
+            [DEFAULT_TEAM_ID, person.id],
+        )
+        resetting = asyncio.create_task(post.reset(token))
+        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%password_resets%%'"
+        async with asyncio.timeout(2):
+            while not resetting.done() and not await rows(waiting):
+                pass
+        making = asyncio.create_task(owner.ask("POST", "/auth/api-keys", json={"name": "Late", "scopes": ["read"]}))
+        late = (
+            "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%INSERT INTO api_keys%%'"
+        )
+        async with asyncio.timeout(2):
+            while not making.done() and not await rows(late):
+                pass
+    assert await resetting == (200, None)
+    assert (await making).status_code in {201, 401}  # as the two come
+    assert await rows("SELECT id FROM api_keys WHERE user_id = %s AND revoked_at IS NULL", person.id) == []
+    (event,) = await rows("SELECT detail FROM security_events WHERE user_id = %s AND kind = 'key_revoked'", person.id)
+    assert event["detail"]["count"] >= 1
 
 
 async def test_a_second_factor_stays(post: Post, rows: Rows) -> None:
