@@ -5,7 +5,7 @@ import base64
 import hashlib
 import unicodedata
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -17,12 +17,15 @@ from lib.errors import Busy
 
 COST: Final = 12
 """About a quarter of a second of CPU a hash."""
-MOST_WAITING: Final = 64
-"""Passwords that wait for their hash at most, the one under way among them: the last of them for sixteen seconds."""
+MOST_WAITING: Final = 32
+"""Passwords that wait for their hash at most, the one under way among them: the last of them for nine seconds."""
+MOST_NEW: Final = 12
+"""Of these, passwords to keep: whoever registers in masses leaves 20 places to those who log in."""
 
 # One thread: bcrypt lets go of the interpreter lock, and two at once would leave no core to the event loop.
 _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bcrypt")
 _places = BoundedSemaphore(MOST_WAITING)
+_places_of_new = BoundedSemaphore(MOST_NEW)
 
 # The hash of a password nobody has, for addresses nobody has, so that both take the same time.
 _NOBODY: Final = b"$2b$12$UTxRWXEBLS5/13hB2dKliepSnTZuLH2YEesT5dgjC4pq2oC6PKHMS"
@@ -36,7 +39,15 @@ async def hash_password(password: str) -> str:
     Raises:
         Busy: too many passwords wait for theirs.
     """
-    return await _off_the_loop(lambda: bcrypt.hashpw(_digest(password), bcrypt.gensalt(COST)).decode("ascii"))
+    if not _places_of_new.acquire(blocking=False):
+        raise Busy(retry_after=MOST_NEW // 4)
+    try:
+        hashing = _begin(lambda: bcrypt.hashpw(_digest(password), bcrypt.gensalt(COST)).decode("ascii"))
+    except Busy:
+        _places_of_new.release()
+        raise
+    hashing.add_done_callback(lambda _: _places_of_new.release())
+    return await asyncio.wrap_future(hashing)
 
 
 async def verify_password(password: str, password_hash: str | None) -> bool:
@@ -46,7 +57,7 @@ async def verify_password(password: str, password_hash: str | None) -> bool:
         Busy: too many passwords wait for their hash.
     """
     kept = _NOBODY if password_hash is None else password_hash.encode("ascii")
-    fits = await _off_the_loop(lambda: bcrypt.checkpw(_digest(password), kept))
+    fits = await asyncio.wrap_future(_begin(lambda: bcrypt.checkpw(_digest(password), kept)))
     return fits and password_hash is not None
 
 
@@ -72,9 +83,14 @@ def _digest(password: str) -> bytes:
     return base64.b64encode(hashlib.sha256(normalised).digest())
 
 
-async def _off_the_loop[T](work: Callable[[], T]) -> T:
+def _begin[T](work: Callable[[], T]) -> Future[T]:
+    """Queue the work, off the event loop. Its place is free when it is done, or given up before it began.
+
+    Raises:
+        Busy: there is no place.
+    """
     if not _places.acquire(blocking=False):
         raise Busy(retry_after=MOST_WAITING // 4)
     hashing = _worker.submit(work)
     hashing.add_done_callback(lambda _: _places.release())
-    return await asyncio.wrap_future(hashing)
+    return hashing

@@ -10,7 +10,7 @@ from pydantic_settings import NoDecode
 Limited = Literal["login", "register", "refresh", "reset", "second_factor", "chat"]
 
 DEFAULT_RATE_LIMITS: Final[Mapping[Limited, int]] = MappingProxyType(
-    {"login": 5, "register": 30, "refresh": 60, "reset": 5, "second_factor": 5, "chat": 60}
+    {"login": 5, "register": 20, "refresh": 60, "reset": 5, "second_factor": 5, "chat": 60}
 )
 
 
