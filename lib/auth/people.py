@@ -4,6 +4,7 @@ Everybody may see their own, and change what is theirs in it. An administrator m
 the team. To anybody else an account is not there.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 from uuid import UUID
@@ -14,6 +15,7 @@ from lib.auth.identity import Role
 from lib.auth.passwords import hash_password
 from lib.db.events import Client, EventKind
 from lib.db.session import Database
+from lib.db.tenant import Tenant
 from lib.errors import EmailTaken, Forbidden, NotFound
 from lib.ids import new_id
 from lib.store import profiles, security_events, users
@@ -34,7 +36,8 @@ async def find(database: Database, caller: Caller, user_id: UUID) -> Profile:
         DatabaseUnavailable: nobody knows.
     """
     own = user_id == caller.user
-    caller.needs("read" if own else "admin")
+    if "admin" not in caller.scopes:
+        caller.needs("read" if own else "admin")
     try:
         async with database.one_statement(caller.tenant(admin=not own)) as connection:
             return await profiles.find(connection, team_id=caller.team_id, user_id=user_id)
@@ -50,6 +53,7 @@ async def add(database: Database, caller: Caller, wanted: Registration, role: Ro
         EmailTaken: the team has an account of this address.
         DatabaseUnavailable: there is no new account.
     """
+    _refuse_to_a_key(caller, {"role": role})
     async with database.one_statement(caller.tenant(admin=True)) as connection:  # before the work of a hash
         if await profiles.is_taken(connection, team_id=caller.team_id, email=wanted.email):
             raise EmailTaken
@@ -89,19 +93,36 @@ async def change(database: Database, caller: Caller, user_id: UUID, changes: Cha
         ScopeMissing: the caller's key lacks the scope `admin`.
         DatabaseUnavailable: nothing is changed.
     """
+    _refuse_to_a_key(caller, changes)
     own = user_id == caller.user
     as_admin = not own or caller.key_id is not None or not PRIVILEGED.isdisjoint(changes)
     if as_admin:
         caller.needs("admin")
     try:
         async with database.one_statement(caller.tenant(admin=as_admin)) as connection:
-            return await profiles.change(
+            changed = await profiles.change(
                 connection, user_id, changes, team_id=caller.team_id, actor_id=caller.user, client=client
             )
     except Forbidden:
         if own:
             raise
         raise NotFound(NOBODY) from None
+    if changes.get("is_active") is False:
+        # What began while the statement waited for the account was not there yet for it. Nobody is asked again whether
+        # they may: they may have switched themselves off.
+        async with database.one_statement(Tenant(caller.team_id)) as connection:
+            await profiles.shut_out(connection, user_id, team_id=caller.team_id)
+    return changed
+
+
+def _refuse_to_a_key(caller: Caller, changes: Mapping[str, object]) -> None:
+    """Keep a program from becoming a person: by an administrator of its making, or by where a reset's link goes.
+
+    Raises:
+        Forbidden: it is a program's key that asks.
+    """
+    if caller.key_id is not None and (changes.get("role") == "admin" or "email" in changes):
+        raise Forbidden("This takes an administrator who is signed in, not an API key.")
 
 
 async def events(

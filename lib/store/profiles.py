@@ -6,7 +6,7 @@ from typing import Any, Final, TypedDict
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import literal, select, text
+from sqlalchemy import Select, literal, select, text, true
 from sqlalchemy.exc import IntegrityError
 
 from lib.auth.identity import Role
@@ -78,11 +78,11 @@ async def page(
         offset: how many to pass over.
         after: the id of the last account of the page before.
     """
-    statement = select(*_columns(Listed)).where(users.c.team_id == team_id)
+    statement = select(*(users.c[name] for name in _LISTED)).where(users.c.team_id == team_id)
     if after is not None:
         statement = statement.where(users.c.id < after)
     newest = statement.order_by(users.c.id.desc()).limit(limit).offset(offset)
-    return tuple(Listed(**row) for row in (await connection.execute(newest)).mappings())
+    return tuple(Listed(**row) for row in (await connection.execute(_with_second_factors(newest))).mappings())
 
 
 async def is_taken(connection: Connection, *, team_id: UUID, email: str) -> bool:
@@ -130,6 +130,14 @@ async def change(
     return Profile(**row)
 
 
+async def shut_out(connection: Connection, user_id: UUID, *, team_id: UUID) -> None:
+    """End the sessions and revoke the keys that an account began while `change`, which switched it off, waited for it.
+
+    That it was switched off is noted already. One that is on again by now keeps what it has.
+    """
+    await connection.execute(_SHUT_OUT, {"id": user_id, "team_id": team_id})
+
+
 async def delete(connection: Connection, user_id: UUID, *, team_id: UUID, actor_id: UUID, client: Client) -> None:
     """Delete an account and all that is its own, and note who did it.
 
@@ -161,6 +169,25 @@ def _columns(kind: type[Listed]) -> list[Any]:
     ]
 
 
+_LISTED: Final = tuple(name for name in Listed.__dataclass_fields__ if name != "two_factor_enabled")
+
+
+def _with_second_factors(newest: Select[Any]) -> Select[Any]:
+    """Return a page of accounts with whether each has a second factor, looked up for those alone.
+
+    Asked beside the accounts, it is asked before it is known how few they are, and reads the second factors of all.
+    """
+    taken = newest.subquery("taken")
+    factor = (
+        select(literal(True).label("counts"))
+        .where(second_factors.c.user_id == taken.c.id, second_factors.c.confirmed_at.is_not(None))
+        .limit(1)
+        .lateral("factor")
+    )
+    enabled = factor.c.counts.is_not(None).label("two_factor_enabled")
+    return select(taken, enabled).select_from(taken.outerjoin(factor, true())).order_by(taken.c.id.desc())
+
+
 # Below, constants of this module are joined into statements; values only ever go in as parameters (hence noqa: S608).
 
 # A team keeps an administrator also when two of them are demoted at once. Whoever takes the role away holds the account
@@ -186,6 +213,13 @@ _DELETE: Final = text(f"""
     ), event AS ({event_insert("deleted")})
     SELECT deleted.id FROM before LEFT JOIN deleted ON true
 """)  # noqa: S608
+
+_SHUT_OUT: Final = text("""
+    WITH gone AS (SELECT id FROM users WHERE id = :id AND team_id = :team_id AND NOT is_active), ended AS (
+        UPDATE sessions SET revoked_at = now() FROM gone WHERE user_id = gone.id AND revoked_at IS NULL
+    )
+    UPDATE api_keys SET revoked_at = now() FROM gone WHERE user_id = gone.id AND revoked_at IS NULL
+""")
 
 _VALUES: Final = {
     "full_name": ":full_name",

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from lib.ids import new_id
@@ -156,6 +157,43 @@ async def test_whoever_is_switched_off_is_out_at_once_everywhere(
         assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
     live = "SELECT id FROM {} WHERE user_id = %s AND revoked_at IS NULL"
     assert [await rows(live.format(table), user.id) for table in ("sessions", "api_keys")] == [[], []]
+
+
+async def test_what_began_while_the_account_was_switched_off_does_not_come_back_with_it(
+    admin: Asker, user: Asker, team_id: UUID, rows: Rows, database_url: str
+) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url) as other:
+        # As a log-in and a new key do that are not done yet.
+        await other.execute("UPDATE users SET last_login_at = now() WHERE id = %s", [user.id])
+        await other.execute(
+            "INSERT INTO sessions (id, team_id, user_id, expires_at)"
+            " VALUES (gen_random_uuid(), %s, %s, now() + interval '1 day')",
+            [team_id, user.id],
+        )
+        await other.execute(
+            "INSERT INTO api_keys (id, team_id, user_id, name, scopes, secret_hash)"
+            " VALUES (gen_random_uuid(), %s, %s, 'A program', ARRAY['read'], '')",
+            [team_id, user.id],
+        )
+        switching = asyncio.create_task(admin.ask("PATCH", f"/users/{user.id}", json={"is_active": False}))
+        waiting = "SELECT pid FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
+        async with asyncio.timeout(2):
+            while not switching.done() and not await rows(waiting, other.info.backend_pid):
+                pass
+    assert (await switching).status_code == 200
+    assert (await admin.ask("PATCH", f"/users/{user.id}", json={"is_active": True})).status_code == 200
+    alive = "SELECT id FROM {} WHERE user_id = %s AND revoked_at IS NULL"
+    assert [await rows(alive.format(table), user.id) for table in ("sessions", "api_keys")] == [[], []]
+
+
+async def test_an_admin_who_is_not_the_last_may_switch_themselves_off(
+    parley: Deployment, admin: Asker, team_id: UUID
+) -> None:
+    other = await someone(parley, "admin", team_id=team_id)
+    off = await other.ask("PATCH", f"/users/{other.id}", json={"is_active": False})
+    assert (off.status_code, off.json()["is_active"]) == (200, False)
+    assert (await other.ask("GET", "/auth/me")).status_code == 401
+    assert (await admin.ask("GET", f"/users/{other.id}")).json()["is_active"] is False
 
 
 async def test_whoever_is_switched_on_again_signs_in_anew(admin: Asker, user: Asker) -> None:
@@ -416,3 +454,19 @@ async def test_what_is_asked_of_an_account_costs_one_round_trip(
         assert answer.is_success, answer.text
         costs.append((f"{method} {path}", proxy.messages - before))
     assert [trips for _, trips in costs[1:]] == [1] * 7, costs
+
+
+async def test_a_key_makes_no_administrator_and_moves_no_address(parley: Deployment, team_id: UUID) -> None:
+    admin = await someone(parley, "admin", team_id=team_id)
+    user, key = await someone(parley, team_id=team_id), await admin.key("admin")
+    new = {"email": f"{uuid4().hex}@example.com", "password": "correct horse battery"}
+    made = await key.ask("POST", "/users/", json=new | {"role": "admin"})
+    for answer in (
+        made,
+        await key.ask("PATCH", f"/users/{user.id}", json={"role": "admin"}),
+        await key.ask("PATCH", f"/users/{user.id}", json={"email": "elsewhere@example.com"}),
+        await key.ask("PATCH", f"/users/{admin.id}", json={"email": "elsewhere@example.com"}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert (await key.ask("POST", "/users/", json=new)).status_code == 201
+    assert (await key.ask("PATCH", f"/users/{user.id}", json={"role": "user"})).status_code == 200
