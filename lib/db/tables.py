@@ -263,6 +263,8 @@ security_events = Table(
     Column("device", Text),
     _created_at(),
     Index("ix_security_events_team_id_id", "team_id", "id"),
+    # For the events of a kind that is rare, which one would look for among all of the team.
+    Index("ix_security_events_team_id_kind_id", "team_id", "kind", "id"),
     Index(None, "user_id"),
 )
 

@@ -118,6 +118,8 @@ CREATE TABLE security_events (
 
 CREATE INDEX ix_security_events_team_id_id ON security_events (team_id, id);
 
+CREATE INDEX ix_security_events_team_id_kind_id ON security_events (team_id, kind, id);
+
 CREATE INDEX ix_security_events_user_id ON security_events (user_id);
 
 CREATE TABLE rate_limits (

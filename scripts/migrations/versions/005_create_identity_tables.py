@@ -164,6 +164,7 @@ def _create_events_and_limits() -> None:
         sa.ForeignKeyConstraint(["team_id"], ["teams.id"], name="fk_security_events_team_id", ondelete="CASCADE"),
     )
     op.create_index("ix_security_events_team_id_id", "security_events", ["team_id", "id"])
+    op.create_index("ix_security_events_team_id_kind_id", "security_events", ["team_id", "kind", "id"])
     op.create_index("ix_security_events_user_id", "security_events", ["user_id"])
     op.create_table(
         "rate_limits",
