@@ -15,7 +15,7 @@ from lib.auth.tokens import Challenge
 from lib.db.events import Client, new_event
 from lib.db.session import Database
 from lib.db.tenant import EVERY_TEAM
-from lib.errors import EmailTaken, InvalidCredentials, NotFound, TeamRequired
+from lib.errors import EmailTaken, InvalidCredentials, NotFound, TeamNotFound, TeamRequired
 from lib.ids import DEFAULT_TEAM_ID, new_id
 from lib.store import security_events, users
 from lib.store.users import NewUser, User
@@ -37,14 +37,16 @@ class Registration:
 def normalise_email(email: str) -> str:
     """Return the one spelling of an address under which its account is kept.
 
-    Letters are folded and compatibility forms composed, so that two spellings of one address are one account.
+    Compatibility forms are composed, so that two spellings of one address are one account. Letters are folded before
+    the `@`; after it IDNA 2008 does, to whom faß.de and fass.de are two domains, and `xn--fa-hia.de` is no third one.
 
     Raises:
         ValueError: it is no address.
     """
-    folded = unicodedata.normalize("NFKC", email.strip()).casefold()
+    local, at, domain = unicodedata.normalize("NFKC", email.strip()).rpartition("@")
+    folded = unicodedata.normalize("NFKC", local.casefold())
     try:
-        return validate_email(folded, check_deliverability=False, test_environment=True).normalized.casefold()
+        return validate_email(folded + at + domain, check_deliverability=False, test_environment=True).normalized
     except EmailNotValidError as error:
         raise ValueError(str(error)) from error
 
@@ -103,21 +105,22 @@ async def recognise_by_email(database: Database, *, email: str, client: Client) 
     """Return the default team's account of an address, made if there is none. Nothing is proven by it.
 
     Raises:
-        InvalidCredentials: the account has a password, which is to be shown, or is off.
+        InvalidCredentials: the account has a password, which is to be shown, or is off, or the team is.
         DatabaseUnavailable: nobody can be told from anybody.
     """
     async with database.one_statement(EVERY_TEAM) as connection:
         known = await users.find_by_email(connection, email, team=str(DEFAULT_TEAM_ID), at_most=1)
         if not known:
             new = NewUser(id=new_id(), team_id=DEFAULT_TEAM_ID, email=email, password_hash=None)
-            with suppress(EmailTaken):  # by the same somebody, at the same time
+            # By the same somebody, at the same time; or the team is off, of which a log-in says nothing.
+            with suppress(EmailTaken, TeamNotFound):
                 await users.create(connection, new, client=client)
             known = await users.find_by_email(connection, email, team=str(DEFAULT_TEAM_ID), at_most=1)
-    (user,) = known
-    if user.password_hash is not None or not user.is_active:
-        await refused(database, known, client=client)
-        raise InvalidCredentials
-    return user
+    for user in known:
+        if user.password_hash is None and user.is_active:
+            return user
+    await refused(database, known, client=client)
+    raise InvalidCredentials
 
 
 async def challenged(database: Database, challenge: Challenge) -> User:

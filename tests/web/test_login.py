@@ -167,6 +167,21 @@ async def test_an_address_alone_opens_no_account_that_has_a_password(deploy: Dep
     assert form.status_code == 401
 
 
+async def test_an_address_alone_is_told_no_more_of_a_team_that_is_off_than_a_password_is(
+    deploy: Deploy, rows: Rows
+) -> None:
+    parley = await deploy(email_only_login=True)
+    await rows("UPDATE teams SET is_active = false WHERE id = %s", DEFAULT_TEAM_ID)
+    try:
+        answers = [
+            await parley.client.post("/auth/login", json=body) for body in (someone(), {"email": someone()["email"]})
+        ]
+    finally:
+        await rows("UPDATE teams SET is_active = true WHERE id = %s", DEFAULT_TEAM_ID)
+    for answer in answers:
+        assert (answer.status_code, answer.json()["code"]) == (401, "invalid_credentials")
+
+
 async def test_an_address_alone_is_refused_unless_the_operator_says_so_and_production_never_does(
     parley: Deployment, database_url: str
 ) -> None:
