@@ -328,6 +328,16 @@ async def test_an_address_that_is_taken_is_told_to_an_admin_and_to_no_user(admin
     assert (await user.ask("POST", "/users/", json=wanted)).status_code == 403
 
 
+async def test_a_list_says_who_has_a_second_factor_that_counts(
+    admin: Asker, user: Asker, team_id: UUID, rows: Rows
+) -> None:
+    insert = "INSERT INTO second_factors (user_id, team_id, sealed_secret, confirmed_at) VALUES (%s, %s, '', {})"
+    await rows(insert.format("now()"), user.id, team_id)
+    await rows(insert.format("NULL"), admin.id, team_id)
+    listed = (await admin.ask("GET", "/users/")).json()
+    assert {one["id"]: one["two_factor_enabled"] for one in listed} == {str(user.id): True, str(admin.id): False}
+
+
 async def test_a_list_is_read_by_pages_the_newest_first_and_without_pictures(
     parley: Deployment, admin: Asker, team_id: UUID
 ) -> None:
