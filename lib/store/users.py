@@ -90,13 +90,15 @@ async def create(
     )
     given = {name: getattr(new, name) for name in NewUser.__dataclass_fields__}
     try:
-        row = (await connection.execute(_SET_UP if setup else _CREATE, given | event.parameters)).one_or_none()
+        row = (await connection.execute(_SET_UP if setup else _CREATE, given | event.parameters)).one()
     except IntegrityError as error:
         if "uq_users_team_id_email" not in str(error.orig):
             raise
         raise EmailTaken from None
-    if row is None:
+    if not row.teams:
         raise SetupDone if setup else TeamNotFound
+    if row.created_at is None:
+        raise EmailTaken
     return row.created_at
 
 
@@ -144,24 +146,25 @@ def _user(row: RowMapping) -> User:
 _NEW = """
     INSERT INTO users (id, team_id, email, password_hash, role, full_name)
     SELECT :id, team.id, :email, :password_hash, :role, :full_name FROM team
-    RETURNING id, team_id, created_at
 """
 
 _CREATE = text(f"""
-    WITH team AS (SELECT id FROM teams WHERE id = :team_id AND is_active), made AS ({_NEW}),
+    WITH team AS (SELECT id FROM teams WHERE id = :team_id AND is_active),
+    made AS ({_NEW} ON CONFLICT (team_id, email) DO NOTHING RETURNING id, created_at),
     event AS ({event_insert("made", user_id="source.id")})
-    SELECT created_at FROM made
+    SELECT (SELECT count(*) FROM team) AS teams, (SELECT created_at FROM made) AS created_at
 """)  # noqa: S608
 
-# Two at once wait for each other at the team's row, and the second one sees there what the first has written.
+# Two at once wait for each other at the team's row, and the second one sees there what the first has written. A taken
+# address fails the whole, so that the team is not noted as set up.
 _SET_UP = text(f"""
     WITH team AS (
         UPDATE teams SET settings = settings || '{{"administered": true}}'
         WHERE id = :team_id AND is_active AND NOT settings ? 'administered'
             AND NOT EXISTS (SELECT FROM users WHERE users.team_id = teams.id AND users.role = 'admin')
         RETURNING id
-    ), made AS ({_NEW}), event AS ({event_insert("made", user_id="source.id")})
-    SELECT created_at FROM made
+    ), made AS ({_NEW} RETURNING id, created_at), event AS ({event_insert("made", user_id="source.id")})
+    SELECT (SELECT count(*) FROM team) AS teams, (SELECT created_at FROM made) AS created_at
 """)  # noqa: S608
 
 _MAKE_ADMIN = text(f"""

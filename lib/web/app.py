@@ -122,13 +122,17 @@ async def _refuse(_request: Request, error: Exception) -> Response:
     return _answer_to(error)
 
 
-async def _refuse_invalid(_request: Request, error: Exception) -> Response:
+async def _refuse_invalid(request: Request, error: Exception) -> Response:
     """Say what is wrong and where, and never repeat what was sent: it may be a password."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
     faults = [
         {"type": fault["type"], "loc": [_printable(part) for part in fault["loc"]], "msg": fault["msg"]}
         for fault in error.errors()
     ]
+    if "json" not in request.headers.get("content-type", ""):
+        for fault in faults:
+            if fault["type"] == "model_attributes_type":  # the body, unread, where its fields were to be
+                fault["msg"] = "A body is read as JSON with the header Content-Type: application/json."
     common = any(fault["type"] == errors.PasswordTooCommon.code for fault in faults)
     kind = errors.PasswordTooCommon if common else errors.InvalidRequest
     return _error(HTTPStatus.UNPROCESSABLE_ENTITY, faults, kind.code)

@@ -15,7 +15,7 @@ COOKIE_PATHS: Final = "/api/"
 
 
 class Given(BaseModel):
-    """Tokens in a body; under `/api/` there is nothing of them. `expires_in` is seconds, of the access token."""
+    """Tokens in a body; under `/api/` they are in cookies. `expires_in` is the seconds that the access token lasts."""
 
     access_token: str | None = None
     refresh_token: str | None = None
@@ -42,7 +42,7 @@ class Delivery:
         if self.in_cookies:
             self._set(ACCESS_COOKIE, tokens.access, tokens.access_lifetime)
             self._set(REFRESH_COOKIE, tokens.refresh, tokens.refresh_lifetime)
-            return Given()
+            return Given(expires_in=int(tokens.access_lifetime.total_seconds()))
         return Given(
             access_token=tokens.access,
             refresh_token=tokens.refresh,

@@ -49,6 +49,9 @@ def token_of(request: Request, settings: Settings) -> str | None:
         scheme, _, token = header.partition(" ")
         return token.strip() if scheme.lower() == "bearer" else ""
     token = request.cookies.get(cookie_name(ACCESS_COOKIE, settings))
+    if token is None and cookie_name(REFRESH_COOKIE, settings) in request.cookies:
+        # A browser forgets the access token when it expires. Whoever can refresh it is no guest, and is to hear so.
+        return ""
     if token is not None:
         refuse_strange_origin(request.method, request.headers, settings.allowed_origins)
     return token

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lib.web.fields import Email, TypedPassword
 from lib.web.text import PLAIN
@@ -24,7 +24,13 @@ class Login(BaseModel):
 
     email: Email
     password: TypedPassword | None = None
-    team: Annotated[str, Field(max_length=63), PLAIN] | None = None
+    team: Annotated[str, Field(max_length=63), PLAIN, AfterValidator(str.lower)] | None = None
+
+    @field_validator("team", mode="before")
+    @classmethod
+    def _none_of_nothing(cls, team: object) -> object:
+        """Take a form's empty field as one that is not there."""
+        return None if team == "" else team
 
 
 class _Form(BaseModel):

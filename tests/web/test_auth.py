@@ -32,7 +32,7 @@ async def test_logging_in_answers_with_the_user_and_sets_a_cookie_that_scripts_c
     registered = (await parley.client.post("/api/v1/auth/register", json=account)).json()
     response = await parley.client.post("/api/v1/auth/login", json=account)
     body = {"message": "Login successful", "user_id": registered["id"], "email": registered["email"]}
-    assert response.json() == body
+    assert response.json() == body | {"expires_in": 900}
     lifetimes = {"access_token": "900", "refresh_token": str(30 * 24 * 3600)}
     for cookie, (name, lifetime) in zip(response.headers.get_list("set-cookie"), lifetimes.items(), strict=True):
         assert cookie.startswith(f"{name}=")

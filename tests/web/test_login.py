@@ -20,7 +20,7 @@ from lib.settings import SettingsInvalid
 from lib.store import users
 from lib.store.users import NewUser
 from tests.fixtures.people import Found
-from tests.fixtures.web import PASSWORD, Deploy, Deployment, Rows, make_settings
+from tests.fixtures.web import PASSWORD, Deploy, Deployment, Rows, make_settings, question
 
 ORIGIN = "https://chat.example.com"
 
@@ -254,7 +254,8 @@ async def test_under_api_no_token_is_in_a_body_where_a_script_could_read_it(parl
     for path, body in ((f"{prefix}/login", account), (f"{prefix}/refresh", {})):
         answer = await parley.client.post(path, json=body)
         assert answer.status_code == 200, answer.text
-        assert not [name for name in answer.json() if "token" in name or name == "expires_in"]
+        assert not [name for name in answer.json() if "token" in name]
+        assert answer.json()["expires_in"] == 900
         assert parley.client.cookies["access_token"] not in answer.text
         assert parley.client.cookies["refresh_token"] not in answer.text
 
@@ -371,3 +372,33 @@ async def test_a_refused_login_is_noted_without_what_was_typed(parley: Deploymen
         "A browser",
         "127.0.0.1",
     )
+
+
+@pytest.mark.parametrize("path", ["/api/v1/chat", "/api/v1/chat/stream"])
+async def test_a_browser_whose_access_token_ran_out_is_no_guest(parley: Deployment, rows: Rows, path: str) -> None:
+    user_id = await parley.sign_up()
+    parley.client.cookies.delete("access_token")
+    refused = await parley.client.post(path, json=question("Whose?"))
+    assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+    assert (await parley.client.post("/api/auth/refresh")).status_code == 200
+    assert (await parley.client.post(path, json=question("Whose?"))).status_code == 200
+    assert len(await rows("SELECT id FROM conversations WHERE user_id = %s", user_id)) == 1
+
+
+@pytest.mark.parametrize("team", ["", "DEFAULT", "default", str(DEFAULT_TEAM_ID).upper()])
+async def test_a_team_may_be_left_empty_or_spelled_in_capitals(parley: Deployment, team: str) -> None:
+    account = await register(parley)
+    assert (await parley.client.post("/auth/login", json=account | {"team": team})).status_code == 200
+
+
+async def test_a_body_without_its_content_type_is_refused_in_words_that_help(parley: Deployment) -> None:
+    answer = await parley.client.post("/auth/register", content='{"email": "a@example.com"}')
+    (fault,) = answer.json()["detail"]
+    assert (answer.status_code, "Content-Type: application/json" in fault["msg"]) == (422, True)
+
+
+@pytest.mark.parametrize("path", ["/auth/refresh", "/api/auth/refresh"])
+async def test_a_refresh_without_a_token_says_what_is_missing(parley: Deployment, path: str) -> None:
+    answer = await parley.client.post(path, json={})
+    assert (answer.status_code, answer.json()["code"]) == (401, "refresh_invalid")
+    assert "no refresh token" in answer.json()["detail"]

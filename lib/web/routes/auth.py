@@ -130,7 +130,7 @@ async def refresh(
     """Exchange a refresh token for the next one and a new access token."""
     token = delivery.refresh_token(body.refresh_token)
     if token is None:
-        raise RefreshInvalid
+        raise RefreshInvalid("There is no refresh token in the body nor, under /api/, in a cookie.")
     return delivery.give(await instance.sessions.refresh(token, client=client))
 
 
