@@ -66,8 +66,8 @@ def send(case: Any, asker: Asker, session: requests.Session) -> requests.Respons
 
 
 def unreadable(answer: requests.Response) -> bool:
-    """Say whether the body was no JSON or form at all, which is found out before who asks."""
-    return answer.status_code == 400 or '"type":"json_invalid"' in answer.text
+    """Say whether the body was too large, or no JSON or form at all, which is found out before who asks."""
+    return answer.status_code in {400, 413} or '"type":"json_invalid"' in answer.text
 
 
 SECRET: Final = {"authorization", "cookie", "x-internal-api-key"}
