@@ -6,12 +6,15 @@ from typing import Any, Final, Literal
 from lib.web.routes.identity import PREFIXES
 from tests.published import Published
 
-Access = Literal["anyone", "chatter", "reader", "person", "owner", "admin", "team admin", "server", "schedule"]
+Access = Literal[
+    "anyone", "chatter", "reader", "knower", "person", "owner", "admin", "team admin", "server", "schedule"
+]
 """Whom a route lets in.
 
 - anyone: guests, and whoever has a credential that holds.
 - chatter: the same, but a program's key needs the scope `chat`.
 - reader: a user, or their program with the scope `read`.
+- knower: a reader, or an administrator's program with the scope `admin`.
 - person: a user with a session; no program.
 - owner: a user, and an administrator's program with the scope `admin`.
 - admin: an administrator, their program with the scope `admin`, or the internal key.
@@ -53,7 +56,7 @@ ACCESS: Final[Mapping[str, Access]] = {
     "GET /users/": "team admin",
     "POST /users": "team admin",
     "POST /users/": "team admin",
-    "GET /users/{user_id}": "reader",
+    "GET /users/{user_id}": "knower",
     "PUT /users/{user_id}": "owner",
     "PATCH /users/{user_id}": "owner",
     "DELETE /users/{user_id}": "team admin",

@@ -19,6 +19,7 @@ LETS_IN: Final[Mapping[Access, set[str]]] = {
     "anyone": {"guest", "user", "admin", "key:chat", "key:read", "key:admin", "server"},
     "chatter": {"guest", "user", "admin", "key:chat", "server"},
     "reader": {"user", "admin", "key:read"},
+    "knower": {"user", "admin", "key:read", "key:admin"},
     "person": {"user", "admin"},
     "owner": {"user", "admin", "key:admin"},
     "admin": {"admin", "key:admin", "server"},
