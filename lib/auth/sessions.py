@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from lib.auth.identity import Identity, Role
@@ -13,13 +13,10 @@ from lib.db.tenant import EVERY_TEAM
 from lib.errors import InvalidCredentials, RefreshInvalid
 from lib.ids import new_id
 from lib.store import sessions
-from lib.store.sessions import NewSession
+from lib.store.sessions import Method, NewSession
 
 if TYPE_CHECKING:
     from lib.auth.tokens import TokenSigner
-
-Method = Literal["password", "email", "second_factor", "recovery_code", "setup"]
-"""How somebody showed who they are."""
 
 
 @dataclass(frozen=True, slots=True)

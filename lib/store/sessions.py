@@ -12,6 +12,9 @@ from lib.db.events import Client, event_insert, new_event
 from lib.db.session import Connection
 from lib.db.tables import sessions
 
+Method = Literal["password", "email", "second_factor", "recovery_code"]
+"""How somebody showed who they are."""
+
 GRACE: Final = timedelta(seconds=10)
 """How long a token that was exchanged may be exchanged again, for the same successor: two tabs, or an answer lost."""
 BATCH: Final = 500
@@ -51,7 +54,7 @@ class NewSession:
     team_id: UUID
     user_id: UUID
     password_hash: str | None
-    method: Literal["password", "email", "second_factor", "recovery_code", "setup"]
+    method: Method
     client: Client
     lifetime: timedelta
 

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from lib.auth import accounts
-from lib.auth.sessions import Method
 from lib.db.events import Client
 from lib.errors import EmailOnlyLoginDisabled, RefreshInvalid, Unauthenticated
+from lib.store.sessions import Method
 from lib.store.users import User
 from lib.web.delivery import Delivery, Given, ThisDelivery
 from lib.web.deps import ThisClient, ThisInstance, token_of
