@@ -4,5 +4,5 @@ from lib.web.app import function
 from lib.web.aws import on_lambda
 from lib.web.routes import identity, jwks, users
 
-app = function(identity.router, users.router, jwks.router)
+app = function(*identity.routers, users.router, jwks.router)
 lambda_handler = on_lambda(app)

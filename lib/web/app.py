@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from lib import errors
 from lib.errors import ParleyError
 from lib.telemetry import logs
+from lib.web.below import take_on
 from lib.web.forms import Utf8Forms
 from lib.web.instance import Instance, this_instance
 from lib.web.leaving import stopping_on_sigterm
@@ -80,7 +81,7 @@ def function(*routers: APIRouter, instance: Instance | None = None) -> FastAPI:
     )
     app.state.instance = instance
     for router in routers:
-        app.include_router(router)
+        take_on(app, router)
     app.add_exception_handler(ParleyError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_invalid)
     app.add_exception_handler(HTTPException, _refuse_http)

@@ -77,7 +77,7 @@ def lambda_runtime() -> Generator[ThreadPoolExecutor]:
 def invoke(lambda_runtime: ThreadPoolExecutor) -> Generator[Callable[[Any], Any]]:
     """Call a warm function that has neither a database nor a model."""
     instance = Instance(make_settings(None, "http://127.0.0.1:9/v1", cron_secret=CRON_KEY))
-    handler = on_lambda(function(own, identity.router, chat.whole, instance=instance))
+    handler = on_lambda(function(own, *identity.routers, chat.whole, instance=instance))
     yield lambda event: lambda_runtime.submit(handler, event, None).result()
     lambda_runtime.submit(end, handler, instance).result()
 
