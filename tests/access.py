@@ -7,13 +7,14 @@ from lib.web.routes.identity import PREFIXES
 from tests.published import Published
 
 Access = Literal[
-    "anyone", "chatter", "reader", "knower", "person", "owner", "admin", "team admin", "server", "schedule"
+    "anyone", "chatter", "reader", "writer", "knower", "person", "owner", "admin", "team admin", "server", "schedule"
 ]
 """Whom a route lets in.
 
 - anyone: guests, and whoever has a credential that holds.
 - chatter: the same, but a program's key needs the scope `chat`.
 - reader: a user, or their program with the scope `read`.
+- writer: a user, or their program with the scope `chat`.
 - knower: a reader, or an administrator's program with the scope `admin`.
 - person: a user with a session; no program.
 - owner: a user, and an administrator's program with the scope `admin`.

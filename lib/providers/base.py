@@ -2,15 +2,33 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from datetime import datetime
+from typing import Final, Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class PromptMessage:
-    """One message of the prompt."""
+    """One message of the prompt. `at` is when it was said, where that is known; models are not told."""
 
     role: Literal["system", "user", "assistant"]
     content: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a model is to answer; None leaves it to the model. The names are those of OpenAI's chat completions."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] | None = None
+
+
+DEFAULTS: Final = Options()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +64,7 @@ class Provider(Protocol):
         """The model's name as the vendor knows it."""
         ...
 
-    def stream(self, messages: tuple[PromptMessage, ...]) -> AsyncGenerator[Chunk]:
+    def stream(self, messages: tuple[PromptMessage, ...], options: Options = DEFAULTS) -> AsyncGenerator[Chunk]:
         """Ask, and yield the answer as it arrives: texts, reasoning, and the usage last where the vendor tells it.
 
         Closing the generator closes the connection, which cancels the generation upstream. It sets no limit of its own

@@ -16,7 +16,7 @@ class Below(APIRouter):
         super().__init__()
         self.below = below
         for router in routers:
-            self.include_router(router)
+            self.routes.extend(router.routes)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Say that no route of ours matches, without looking at them, where the path does not begin with our prefix."""

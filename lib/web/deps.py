@@ -123,6 +123,15 @@ Reader = Annotated[Caller, Depends(_reader)]
 """A user, or their program with the scope `read`."""
 
 
+async def _writer(caller: Known) -> Caller:
+    caller.needs("chat")
+    return caller
+
+
+Writer = Annotated[Caller, Depends(_writer)]
+"""A user, or their program with the scope `chat`: whoever may change conversations of their own."""
+
+
 async def _with_internal_key(instance: ThisInstance) -> None:
     if instance.settings.internal_api_key is None:
         raise NotFound

@@ -19,6 +19,7 @@ LETS_IN: Final[Mapping[Access, set[str]]] = {
     "anyone": {"guest", "user", "admin", "key:chat", "key:read", "key:admin", "server"},
     "chatter": {"guest", "user", "admin", "key:chat", "server"},
     "reader": {"user", "admin", "key:read"},
+    "writer": {"user", "admin", "key:chat"},
     "knower": {"user", "admin", "key:read", "key:admin"},
     "person": {"user", "admin"},
     "owner": {"user", "admin", "key:admin"},
@@ -109,7 +110,7 @@ async def test_each_way_in_is_shut_at_once_when_the_account_is_switched_off(parl
         open_still = {
             f"{route}"
             for route in ROUTES
-            if ACCESS[key_of(route)] in {"chatter", "reader", "admin", "team admin"}
+            if ACCESS[key_of(route)] in {"chatter", "reader", "writer", "admin", "team admin"}
             and "{" not in route.template
             and (await ask(asker, route))[0] != 401
         }

@@ -1,0 +1,1 @@
+"""Agents: who answers, set up by a team."""
