@@ -19,4 +19,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Leave it: the column goes with the migration that made it."""
+    """Take it back."""
+    op.execute("SET LOCAL lock_timeout = '5s'")
+    op.execute("UPDATE messages SET parent_id = NULL WHERE parent_id IS NOT NULL")
