@@ -63,7 +63,15 @@ ALTER TABLE messages ADD COLUMN active BOOLEAN DEFAULT true NOT NULL;
 
 ALTER TABLE messages ADD COLUMN sources JSONB;
 
+ALTER TABLE messages ADD COLUMN retrieval TEXT;
+
 ALTER TABLE messages ADD COLUMN model TEXT;
+
+ALTER TABLE messages ADD COLUMN input_tokens INTEGER;
+
+ALTER TABLE messages ADD COLUMN output_tokens INTEGER;
+
+ALTER TABLE messages ADD COLUMN finished_at TIMESTAMP WITH TIME ZONE;
 
 ALTER TABLE messages ADD COLUMN error_code TEXT;
 
@@ -117,7 +125,7 @@ CREATE TABLE turn_keys (
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_turn_keys PRIMARY KEY (key_hash),
     CONSTRAINT fk_turn_keys_team_id FOREIGN KEY(team_id) REFERENCES teams (id) ON DELETE CASCADE,
-    CONSTRAINT fk_turn_keys_conversation_id FOREIGN KEY(conversation_id) REFERENCES conversations (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED
+    CONSTRAINT fk_turn_keys_conversation_id FOREIGN KEY(conversation_id) REFERENCES conversations (id) ON DELETE CASCADE
 );
 
 CREATE INDEX ix_turn_keys_team_id ON turn_keys (team_id);

@@ -100,7 +100,11 @@ messages = Table(
     Column("active", Boolean, nullable=False, server_default=text("true")),
     # The passages that the model was given, null where there was no search.
     Column("sources", JSONB),
+    Column("retrieval", Text),
     Column("model", Text),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("finished_at", DateTime(timezone=True)),
     Column("error_code", Text),
     Column("feedback", Text),
     Column("feedback_comment", Text),
@@ -164,13 +168,7 @@ turn_keys = Table(
     Column("key_hash", LargeBinary, primary_key=True),
     team_id(),
     Column("body_hash", LargeBinary, nullable=False),
-    # Checked at the statement's end: one statement makes both, the key first.
-    Column(
-        "conversation_id",
-        Uuid,
-        ForeignKey("conversations.id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"),
-        nullable=False,
-    ),
+    Column("conversation_id", Uuid, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
     Column("answer_id", Uuid, nullable=False),
     created_at(),
     Index(None, "team_id"),

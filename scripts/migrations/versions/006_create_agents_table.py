@@ -92,7 +92,11 @@ def _extend_messages() -> None:
     op.add_column("messages", sa.Column("parent_id", sa.Uuid))
     op.add_column("messages", sa.Column("active", sa.Boolean, server_default=sa.text("true"), nullable=False))
     op.add_column("messages", sa.Column("sources", JSONB))
+    op.add_column("messages", sa.Column("retrieval", sa.Text))
     op.add_column("messages", sa.Column("model", sa.Text))
+    op.add_column("messages", sa.Column("input_tokens", sa.Integer))
+    op.add_column("messages", sa.Column("output_tokens", sa.Integer))
+    op.add_column("messages", sa.Column("finished_at", sa.DateTime(timezone=True)))
     op.add_column("messages", sa.Column("error_code", sa.Text))
     op.add_column("messages", sa.Column("feedback", sa.Text))
     op.add_column("messages", sa.Column("feedback_comment", sa.Text))
@@ -159,8 +163,6 @@ def _create_turn_keys() -> None:
             ["conversations.id"],
             name="fk_turn_keys_conversation_id",
             ondelete="CASCADE",
-            deferrable=True,
-            initially="DEFERRED",
         ),
     )
     op.create_index("ix_turn_keys_team_id", "turn_keys", ["team_id"])
@@ -199,7 +201,11 @@ def downgrade() -> None:
         "feedback_comment",
         "feedback",
         "error_code",
+        "finished_at",
+        "output_tokens",
+        "input_tokens",
         "model",
+        "retrieval",
         "sources",
         "active",
         "parent_id",
