@@ -10,23 +10,34 @@ OPENAI_MODEL: Final = "gpt-4.1-mini"
 GEMINI_MODEL: Final = "gemini-2.5-flash"
 
 
-def get_providers(settings: Settings) -> tuple[Provider, ...]:
+def get_providers(settings: Settings, *, only: str | None = None, model: str | None = None) -> tuple[Provider, ...]:
     """Return the providers in their order of fallback: that of `PROVIDERS`, else all that are configured.
 
+    Args:
+        settings: what they are made from.
+        only: the name of one of them, which alone is returned.
+        model: another model than the first would have.
+
     Raises:
-        NoProvider: when none is configured.
+        NoProvider: when none is configured, or not the one that is named.
     """
-    entries = settings.providers or settings.configured_providers
-    if not entries:
+    entries = [entry.partition(":") for entry in settings.providers or settings.configured_providers]
+    wanted = [(name, named or None) for name, _, named in entries]
+    if wanted and wanted[0][1] is None:
+        wanted[0] = wanted[0][0], settings.chat_model
+    if only is not None:
+        wanted = [(name, named) for name, named in wanted if name == only][:1]
+        if not wanted:
+            raise NoProvider(f"This deployment has no provider {only!r}.")
+    if not wanted:
         raise NoProvider
-    first, *others = entries
-    return (_provider(settings, first, settings.chat_model), *(_provider(settings, entry) for entry in others))
+    if model is not None:
+        wanted[0] = wanted[0][0], model
+    return tuple(_provider(settings, name, named) for name, named in wanted)
 
 
-def _provider(settings: Settings, entry: str, model: str | None = None) -> Provider:
-    """Return the provider of an entry, `name` or `name:model`. The entry's model goes before `model`."""
-    name, _, named = entry.partition(":")
-    model = named or model
+def _provider(settings: Settings, name: str, model: str | None) -> Provider:
+    """Return the provider of this name, with a model, None for its default."""
     if name == "gemini" and settings.gemini_api_key:
         from lib.providers.gemini import GeminiProvider
 
