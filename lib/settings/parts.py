@@ -5,6 +5,7 @@ from typing import Final, Literal
 from pydantic import AliasChoices, Field, SecretStr
 
 from lib.settings.base import Base, CommaSeparated
+from lib.settings.prices import NO_PRICES, Prices
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 GEMINI_OPENAI_URL: Final = "https://generativelanguage.googleapis.com/v1beta/openai"
@@ -40,6 +41,11 @@ class Parts(Base):
         " Default: all that are configured, in that order",
     )
     chat_model: str | None = Field(default=None, description="model of the first provider, unless PROVIDERS names one")
+    model_prices: Prices = Field(
+        default_factory=lambda: NO_PRICES,
+        description="what models cost, besides and instead of what lib/usage/prices.json says, in USD for a million"
+        ' tokens, as JSON: {"llama-3.3-70b": {"input": 0.60, "output": 0.90}}',
+    )
     embedding_base_url: str | None = Field(
         default=None,
         description="OpenAI-compatible endpoint for embeddings, ending in /v1. Default: OpenAI's, else Gemini's, where"
