@@ -52,11 +52,15 @@ from lib.errors.identity import (
     TeamRequired,
     TooManyKeys,
 )
+from lib.errors.turns import AgentNotFound, AgentUnavailable, ConversationBusy, KeyReused, MessageNotFound
 
 __all__ = [
+    "AgentNotFound",
+    "AgentUnavailable",
     "BodyTooLarge",
     "Busy",
     "ContextTooLong",
+    "ConversationBusy",
     "ConversationNotFound",
     "DatabaseUnavailable",
     "EmailOnlyLoginDisabled",
@@ -68,8 +72,10 @@ __all__ = [
     "InvalidCode",
     "InvalidCredentials",
     "InvalidRequest",
+    "KeyReused",
     "LastAdmin",
     "MailUnavailable",
+    "MessageNotFound",
     "MethodNotAllowed",
     "NoProvider",
     "NotFound",

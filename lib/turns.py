@@ -1,0 +1,115 @@
+"""What is kept of a turn: the values that the turn hands to the store, and gets from it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+from lib.agents.agent import Agent
+from lib.db.limits import Allowance
+
+Outcome = Literal["complete", "stopped", "interrupted", "failed"]
+"""How a turn ended: with a whole answer, by its reader's wish, by a lost connection, by a fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Where a turn leaves the path: another wording of a question, or another answer to it.
+
+    `message_id` is the question that is worded anew, or the answer (or its question) that is wanted again.
+    """
+
+    kind: Literal["edit", "regenerate"]
+    message_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class TurnKey:
+    """What makes a request the same as one before: whose key it is and the key, hashed; and what was asked, hashed."""
+
+    key_hash: bytes
+    body_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """Who asked what, where, and the ids under which the turn is kept.
+
+    `user_id` is None for a guest. `opens` says that the conversation begins with this turn; the id of any other came
+    from the caller, and names nothing until the database says so. `question` is empty for an answer that is wanted
+    again, until the database says what it was. `agent_id` is whom a conversation that opens is with.
+    """
+
+    team_id: UUID
+    user_id: UUID | None
+    conversation_id: UUID
+    question_id: UUID
+    answer_id: UUID
+    question: str
+    opens: bool
+    agent_id: UUID | None = None
+    branch: Branch | None = None
+    key: TurnKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResult:
+    """How a turn ended. Times are milliseconds from its start; `sources` is JSON, None where there was no search."""
+
+    outcome: Outcome
+    text: str
+    log_id: UUID
+    reasoning: str = ""
+    sources: list[dict[str, Any]] | None = None
+    error_code: str | None = None
+    model: str | None = None
+    agent_id: UUID | None = None
+    retrieval: str | None = None
+    passages: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: Decimal | None = None
+    first_token_ms: int | None = None
+    total_ms: int | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaidMessage:
+    """A message of the conversation so far."""
+
+    role: Literal["user", "assistant"]
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """The turn that was begun with the same key."""
+
+    conversation_id: UUID
+    answer_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What the store says of a turn that is begun.
+
+    Attributes:
+        history: what was said before, oldest first.
+        allowance: what is left of the limit of turns, where there is one.
+        agent: who is to answer; None for the deployment's own models.
+        hosts: private hosts that the team's agents may call.
+        question: what is answered again, where the turn asks nothing new.
+        untitled: whether the conversation's title is still the first line of its first question.
+        repeats: the turn that this one is the same as. Then nothing new is stored, and nobody is asked.
+    """
+
+    history: tuple[SaidMessage, ...] = ()
+    allowance: Allowance | None = None
+    agent: Agent | None = None
+    hosts: frozenset[str] = field(default_factory=frozenset[str])
+    question: str | None = None
+    untitled: bool = False
+    repeats: Repeat | None = None
