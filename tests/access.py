@@ -64,6 +64,8 @@ ACCESS: Final[Mapping[str, Access]] = {
     "POST /api/v1/chat": "chatter",
     "POST /api/v1/chat/stream": "chatter",
     "POST /api/v1/conversations/internal-save": "server",
+    "GET /api/v1/usage": "reader",
+    "GET /api/v1/usage/team": "team admin",
     "GET /health": "anyone",
     "HEAD /health": "anyone",
     "GET /health/": "anyone",
