@@ -103,6 +103,8 @@ def test_only_what_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ("QDRANT_URL", "localhost", "QDRANT_URL"),
         ("QDRANT_URL", "ftp://127.0.0.1", "QDRANT_URL"),
         ("DEFAULT_TEAM", "My Team", "DEFAULT_TEAM"),
+        ("WEBHOOK_ALLOWED_HOSTS", "http://n8n.internal", "WEBHOOK_ALLOWED_HOSTS"),
+        ("WEBHOOK_ALLOWED_HOSTS", "n8n.internal,*.internal", "WEBHOOK_ALLOWED_HOSTS"),
     ],
 )
 def test_what_cannot_work_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str) -> None:
@@ -110,6 +112,21 @@ def test_what_cannot_work_is_named(monkeypatch: pytest.MonkeyPatch, name: str, v
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsInvalid, match=sentence):
         get_settings()
+
+
+def test_agents_call_this_machine_in_development_and_only_what_is_named_in_production(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert get_settings().webhook_allowed_hosts == ("localhost", "127.0.0.1", "::1")
+    monkeypatch.setenv("WEBHOOK_ALLOWED_HOSTS", "n8n.internal:5678, podcast-n8n,[::1]:80,fd00::1")
+    get_settings.cache_clear()
+    assert get_settings().webhook_allowed_hosts == ("n8n.internal:5678", "podcast-n8n", "[::1]:80", "fd00::1")
+    monkeypatch.delenv("WEBHOOK_ALLOWED_HOSTS")
+    for name, value in {"ENVIRONMENT": "production", "DATABASE_URL": "postgresql://host/db"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+    get_settings.cache_clear()
+    assert get_settings().webhook_allowed_hosts == ()
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1 9000", "ftp://minio", "https://user:secret@minio"])

@@ -4,6 +4,7 @@ A code is a promise to clients: it never changes once published. The tree knows 
 its status.
 """
 
+from lib.errors.agents import SecretRequired
 from lib.errors.base import (
     BodyTooLarge,
     ConversationNotFound,
@@ -18,6 +19,7 @@ from lib.errors.base import (
     UnsupportedImage,
 )
 from lib.errors.dependencies import (
+    AddressRefused,
     Busy,
     ContextTooLong,
     DatabaseUnavailable,
@@ -32,6 +34,9 @@ from lib.errors.dependencies import (
     RetrievalUnavailable,
     StorageUnavailable,
     Unsealable,
+    WebhookEmpty,
+    WebhookFailed,
+    WebhookRefused,
 )
 from lib.errors.identity import (
     EmailOnlyLoginDisabled,
@@ -55,6 +60,7 @@ from lib.errors.identity import (
 from lib.errors.turns import AgentNotFound, AgentUnavailable, ConversationBusy, KeyReused, MessageNotFound
 
 __all__ = [
+    "AddressRefused",
     "AgentNotFound",
     "AgentUnavailable",
     "BodyTooLarge",
@@ -94,6 +100,7 @@ __all__ = [
     "ScopeMissing",
     "SecondFactorEnabled",
     "SecondFactorMissing",
+    "SecretRequired",
     "SetupDone",
     "StorageUnavailable",
     "TeamNotFound",
@@ -102,6 +109,9 @@ __all__ = [
     "Unauthenticated",
     "Unsealable",
     "UnsupportedImage",
+    "WebhookEmpty",
+    "WebhookFailed",
+    "WebhookRefused",
     "error_named",
 ]
 

@@ -107,3 +107,34 @@ class ContextTooLong(ProviderError):
 
     code = "context_too_long"
     detail = "This message is too long for the model."
+
+
+class WebhookFailed(ProviderError):
+    """An agent's webhook failed, or answered what cannot be understood."""
+
+    code = "webhook_failed"
+    detail = "The agent's webhook failed."
+
+
+class WebhookEmpty(ProviderError):
+    """An agent's webhook answered without any text."""
+
+    code = "webhook_empty"
+    detail = "The agent's webhook answered without a text. Does its workflow respond with one?"
+
+
+class WebhookRefused(ProviderError):
+    """There is no webhook at an agent's address, or it does not accept the agent's token."""
+
+    code = "webhook_refused"
+    detail = "The agent's webhook does not accept the agent's token."
+
+
+class AddressRefused(ProviderError):
+    """An address that a team named may not be asked: as it is written, or for where it leads.
+
+    Where it leads shows when it is connected to, so an address that could be saved may still be refused then.
+    """
+
+    code = "address_refused"
+    detail = "This address may not be called: it leads into a private network."

@@ -1,16 +1,20 @@
 """What Parley is wired to: the database, the documents, the models, the files, and who watches."""
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import AliasChoices, Field, SecretStr
 
-from lib.settings.base import Base, CommaSeparated
+from lib.settings.base import Base, CommaSeparated, in_development
 from lib.settings.prices import NO_PRICES, Prices
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 GEMINI_OPENAI_URL: Final = "https://generativelanguage.googleapis.com/v1beta/openai"
 
 ProviderName = Literal["openai", "gemini", "vllm"]
+
+
+def _loopback(fields: dict[str, Any]) -> tuple[str, ...]:
+    return ("localhost", "127.0.0.1", "::1") if in_development(fields) else ()
 
 
 class Parts(Base):
@@ -54,6 +58,11 @@ class Parts(Base):
     embedding_api_key: SecretStr | None = Field(default=None, description="key for EMBEDDING_BASE_URL, if it wants one")
     embedding_model: str | None = Field(
         default=None, description="model for embeddings; ingestion and search must agree"
+    )
+    webhook_allowed_hosts: CommaSeparated = Field(
+        default_factory=_loopback,
+        description="private hosts that agents may call, over http too: n8n.internal, or n8n.internal:5678 for one"
+        " port. Default: this machine in development, none in production",
     )
     agent_timeout: float = Field(
         default=30.0, gt=0, le=800, description="seconds for a turn; the first-token and stall limits derive from it"

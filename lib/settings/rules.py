@@ -10,6 +10,7 @@ from lib.settings.base import SECRET_LENGTH
 from lib.settings.identity import Identity
 from lib.settings.parts import Parts
 
+_HOST: Final = re.compile(r"([\w.-]+|\[[\da-f:.]+\])(:\d+)?|[\da-f:.]+", re.ASCII | re.IGNORECASE)
 _ENDPOINT: Final = re.compile(r"(https?://)?[\w.-]+(:\d+)?/?", re.ASCII)
 
 
@@ -23,6 +24,9 @@ def faults_of_parts(settings: Parts) -> Iterator[str]:
         "DATABASE_URL is not the URL of a Postgres database": not re.match("postgres(ql|://)", database_url),
         "DATABASE_URL is required in production": settings.environment == "production" and not settings.database_url,
         "QDRANT_URL is not a URL": not _is_http(settings.qdrant_url or "http://"),
+        "WEBHOOK_ALLOWED_HOSTS takes hosts such as n8n.internal or n8n.internal:5678, and no wildcard": not all(
+            _HOST.fullmatch(host) for host in settings.webhook_allowed_hosts
+        ),
         "S3_ENDPOINT is not the URL of a server": not _ENDPOINT.fullmatch(settings.s3_endpoint or "s3"),
         "S3_ACCESS_KEY and S3_SECRET_KEY go together": (
             (settings.s3_access_key is None) != (settings.s3_secret_key is None)

@@ -59,6 +59,7 @@ STATUS: Final[dict[type[ParleyError], int]] = {
     errors.ProviderTimeout: HTTPStatus.GATEWAY_TIMEOUT,
     errors.ProviderRateLimited: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ContextTooLong: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.AddressRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     ParleyError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """The status of an error is that of the nearest of its ancestors named here."""
