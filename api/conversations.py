@@ -2,7 +2,7 @@
 
 from lib.web.app import function
 from lib.web.aws import on_lambda
-from lib.web.routes import conversations, usage
+from lib.web.routes import internal, usage
 
-app = function(conversations.router, usage.router)
+app = function(internal.router, usage.router)
 lambda_handler = on_lambda(app)

@@ -19,15 +19,14 @@ Route = tuple[re.Pattern[str], ASGIApp]
 def read_table(table: Path = TABLE) -> list[tuple[re.Pattern[str], str]]:
     """Return the rewrites in their order: a pattern of paths, and the function's module.
 
-    A source is a literal path, or a prefix that ends in `(.*)`.
+    A source is a literal path, in which `(.*)` stands for anything.
     """
     rewrites = json.loads(table.read_text())["rewrites"]
     return [(_pattern(rewrite["source"]), _module(rewrite["destination"])) for rewrite in rewrites]
 
 
 def _pattern(source: str) -> re.Pattern[str]:
-    prefix = source.removesuffix("(.*)")
-    return re.compile(re.escape(prefix) + (".*" if prefix != source else ""))
+    return re.compile(".*".join(re.escape(part) for part in source.split("(.*)")))
 
 
 def _module(destination: str) -> str:

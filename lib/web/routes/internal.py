@@ -1,4 +1,4 @@
-"""Conversations: the internal save of the book's document."""
+"""The internal save of the book's document: a conversation that was had elsewhere."""
 
 from typing import Annotated
 from uuid import UUID
@@ -11,7 +11,7 @@ from lib.chat.retention import retain
 from lib.web.deps import InternalCaller, ThisInstance
 from lib.web.text import LONGEST_MESSAGE, SAID
 
-router = APIRouter(prefix="/api/v1/conversations", tags=["conversations"])
+router = APIRouter(tags=["conversations"])
 
 
 class Exchange(BaseModel):
@@ -32,7 +32,7 @@ class Kept(BaseModel):
     saved: bool
 
 
-@router.post("/internal-save", status_code=201)
+@router.post("/api/v1/conversations/internal-save", status_code=201)
 async def internal_save(exchange: Exchange, _server: InternalCaller, instance: ThisInstance) -> Kept:
     """Save a conversation that one of your own servers had with a user."""
     kept = await keep_exchange(
