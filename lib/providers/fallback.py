@@ -27,6 +27,10 @@ class Limits:
         return cls(first_token=agent_timeout / 2, stall=agent_timeout / 3, whole=agent_timeout)
 
 
+class AnswerStopped(Exception):
+    """Whoever reads the answer wants no more of it."""
+
+
 class Fallback:
     """One turn's provider: the first of several that begins to answer.
 
@@ -40,16 +44,25 @@ class Fallback:
         self._limits = limits
         self._deadline = began + limits.whole
         self._current = providers[0]
+        self._stopped = False
+        self._waiting: asyncio.Timeout | None = None
 
     @property
     def model(self) -> str:
         """The model that answers, or was asked last."""
         return self._current.model
 
+    def stop(self) -> None:
+        """End the answer at once, also while the provider is silent: the stream raises `AnswerStopped`."""
+        self._stopped = True
+        if self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(asyncio.get_running_loop().time())
+
     async def stream(self, messages: tuple[PromptMessage, ...]) -> AsyncGenerator[Chunk]:
         """Yield the answer.
 
         Raises:
+            AnswerStopped: after `stop`.
             ProviderTimeout: when a limit was passed.
             ProviderError: the first provider's own, when none began to answer; else that of the one that broke off.
         """
@@ -80,11 +93,17 @@ class Fallback:
         patience = self._limits.first_token
         async with aclosing(provider.stream(messages)) as chunks:
             while True:
+                if self._stopped:
+                    raise AnswerStopped
                 try:
-                    async with asyncio.timeout_at(min(clock() + patience, self._deadline)):
+                    async with asyncio.timeout_at(min(clock() + patience, self._deadline)) as self._waiting:
                         chunk = await anext(chunks, None)
                 except TimeoutError:
+                    if self._stopped:
+                        raise AnswerStopped from None
                     raise ProviderTimeout from None
+                finally:
+                    self._waiting = None
                 if chunk is None:
                     return
                 yield chunk
