@@ -91,6 +91,8 @@ ALTER TABLE messages ADD CONSTRAINT ck_messages_status CHECK (status IN ('stream
 
 CREATE INDEX ix_messages_conversation_id_active_id ON messages (conversation_id, active, id);
 
+CREATE INDEX ix_messages_conversation_id_parent_id ON messages (conversation_id, parent_id);
+
 DROP INDEX ix_messages_conversation_id_id;
 
 ALTER TABLE interaction_logs ADD COLUMN agent_id UUID;

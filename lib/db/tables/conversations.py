@@ -116,6 +116,8 @@ messages = Table(
     CheckConstraint("feedback IN ('up', 'down')", name="feedback"),
     # Without this order a prepared statement may walk the primary key backwards (2.9 ms against .02).
     Index(None, "conversation_id", "active", "id"),
+    # Who else follows the same message: its siblings, and where a branch goes on.
+    Index(None, "conversation_id", "parent_id"),
     Index(None, "team_id"),
     # For the job that closes what a killed function left; it holds only the answers that are being written.
     Index("ix_messages_streaming", "created_at", postgresql_where=text("status = 'streaming'")),

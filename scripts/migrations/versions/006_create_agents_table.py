@@ -113,6 +113,7 @@ def _extend_messages() -> None:
         "status IN ('streaming', 'complete', 'stopped', 'interrupted', 'failed')",
     )
     op.create_index("ix_messages_conversation_id_active_id", "messages", ["conversation_id", "active", "id"])
+    op.create_index("ix_messages_conversation_id_parent_id", "messages", ["conversation_id", "parent_id"])
     op.drop_index("ix_messages_conversation_id_id", "messages")
 
 
@@ -190,6 +191,7 @@ def downgrade() -> None:
     op.execute("DELETE FROM messages WHERE NOT active")
     op.execute("UPDATE messages SET status = 'interrupted' WHERE status = 'stopped'")
     op.create_index("ix_messages_conversation_id_id", "messages", ["conversation_id", "id"])
+    op.drop_index("ix_messages_conversation_id_parent_id", "messages")
     op.drop_index("ix_messages_conversation_id_active_id", "messages")
     op.drop_constraint(op.f("ck_messages_status"), "messages")
     op.create_check_constraint(
