@@ -36,6 +36,7 @@ STEMMERS = {"py_rust_stemmers"}
 # needs only when it is asked for something is imported then (`lib/web/instance.py`).
 TURN = FRAMEWORK | DATABASE | HTTP_CLIENT | STEMMERS
 MAY_LOAD = {
+    "api/agents": FRAMEWORK | DATABASE,
     "api/auth": FRAMEWORK | CREDENTIALS | DATABASE,
     "api/conversations": FRAMEWORK | DATABASE,
     "api/chat/index": TURN,

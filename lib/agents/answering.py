@@ -64,10 +64,11 @@ def answering(
     except ValueError as error:
         raise InvalidRequest(f"This agent cannot be asked: {error}.") from None
     is_webhook = agent.kind == "webhook"
+    way = guard(settings, allowed_hosts)
     if is_webhook:
-        providers = (_webhook(agent, seal, _guard(settings, allowed_hosts), conversation_id),)
+        providers = (_webhook(agent, seal, way, conversation_id),)
     elif agent.base_url:
-        providers = (_own_model(agent, agent.base_url, known, seal, _guard(settings, allowed_hosts)),)
+        providers = (_own_model(agent, agent.base_url, known, seal, way),)
     else:
         providers = _deployments(agent, known, deployment, settings)
     return Answering(
@@ -79,27 +80,33 @@ def answering(
     )
 
 
-def _guard(settings: "Settings", allowed_hosts: frozenset[str]) -> "Guard":
+def guard(settings: "Settings", allowed_hosts: frozenset[str]) -> "Guard":
+    """Return the way to the addresses that a team's agents name.
+
+    Args:
+        settings: the hosts that every team's agents may call though they are private.
+        allowed_hosts: those that this team's may call besides.
+    """
     from lib.guarded import Guard
 
     hosts = frozenset(settings.webhook_allowed_hosts) | allowed_hosts
     return Guard(hosts, https_only=settings.environment == "production")
 
 
-def _webhook(agent: Agent, seal: "Seal", guard: "Guard", conversation_id: UUID) -> Provider:
+def _webhook(agent: Agent, seal: "Seal", way: "Guard", conversation_id: UUID) -> Provider:
     from lib.providers.webhook import WebhookProvider
 
     url = agent.webhook_url or ""  # the table has none without
     token = _secret(agent, seal, agent.sealed_webhook_token, "webhook_token", url)
     config: dict[str, Any] = agent.config
-    return WebhookProvider(url, token, agent.system_prompt, config, str(conversation_id), send=guard.send)
+    return WebhookProvider(url, token, agent.system_prompt, config, str(conversation_id), send=way.send)
 
 
-def _own_model(agent: Agent, base_url: str, known: Known, seal: "Seal", guard: "Guard") -> Provider:
+def _own_model(agent: Agent, base_url: str, known: Known, seal: "Seal", way: "Guard") -> Provider:
     from lib.providers.openai import OpenAIProvider
 
     key = _secret(agent, seal, agent.sealed_api_key, "api_key", base_url)
-    return OpenAIProvider(base_url, key, agent.model or known.model, send=guard.send)
+    return OpenAIProvider(base_url, key, agent.model or known.model, send=way.send)
 
 
 def _deployments(

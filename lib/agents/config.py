@@ -38,8 +38,9 @@ class Known(msgspec.Struct, frozen=True):
     @property
     def options(self) -> Options:
         """How a model is to answer."""
-        given = {name: getattr(self, name) for name in _OPTIONS}
-        return Options(**given | {"stop": (self.stop,) if isinstance(self.stop, str) else self.stop or None})
+        given: dict[str, Any] = {name: getattr(self, name) for name in _OPTIONS}
+        given["stop"] = (self.stop,) if isinstance(self.stop, str) else self.stop or None
+        return Options(**given)
 
 
 _OPTIONS: Final = tuple(Options.__dataclass_fields__)

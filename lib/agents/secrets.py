@@ -1,14 +1,22 @@
 """An agent's secrets: sealed for one agent and one origin, so that no other server is ever shown them."""
 
+import re
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
+
+from lib.errors import Unsealable
 
 if TYPE_CHECKING:
     from lib.auth.seal import Seal
 
 SecretName = Literal["webhook_token", "api_key"]
 
+HIDDEN: Final = "********"
+SHORTEST_WITH_AN_END: Final = 16
+"""Characters of a secret whose last four are shown: of a shorter one they would say too much."""
+
+_MASK: Final = re.compile(re.escape(HIDDEN) + ".{0,4}", re.DOTALL)
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -30,6 +38,20 @@ def open_secret(seal: "Seal", sealed: bytes, *, agent_id: UUID, name: SecretName
         Unsealable: it was sealed for another, or the key is gone.
     """
     return seal.open(sealed, context=_context(agent_id, name, url)).decode()
+
+
+def mask(seal: "Seal", sealed: bytes, *, agent_id: UUID, name: SecretName, url: str) -> str:
+    """Return how a secret is shown: its last four characters, where it is long enough and opens."""
+    try:
+        secret = open_secret(seal, sealed, agent_id=agent_id, name=name, url=url)
+    except Unsealable:
+        return HIDDEN
+    return HIDDEN + secret[-4:] if len(secret) >= SHORTEST_WITH_AN_END else HIDDEN
+
+
+def is_mask(value: str) -> bool:
+    """Say whether a value is how some secret is shown, and so is none."""
+    return _MASK.fullmatch(value) is not None
 
 
 def _context(agent_id: UUID, name: SecretName, url: str) -> str:

@@ -34,6 +34,9 @@ EventKind = Literal[
     "user_deactivated",
     "user_activated",
     "user_deleted",
+    "agent_created",
+    "agent_updated",
+    "agent_deleted",
 ]
 """A promise to whoever reads them: a name never changes its meaning."""
 
@@ -48,6 +51,7 @@ EventDetail = TypedDict(
         "method": str,
         "session_id": str,
         "key_id": str,
+        "agent_id": str,
         "scopes": list[str],
         "count": int,
         "keys": int,

@@ -9,7 +9,8 @@ import pytest
 
 from lib.files.images import LARGEST
 from lib.web.middleware import MAX_BODY, MAX_PICTURE_BODY
-from lib.web.profile import DEEPEST_PREFERENCES, LONGEST_PREFERENCES
+from lib.web.objects import DEEPEST as DEEPEST_PREFERENCES
+from lib.web.objects import LONGEST as LONGEST_PREFERENCES
 from lib.web.routes.identity import PREFIXES
 from tests.fixtures.people import Asker, kinds, someone
 from tests.fixtures.pictures import GIF, KINDS, PNG, SVG, png
