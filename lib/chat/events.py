@@ -81,7 +81,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The whole answer, committed before this is emitted unless `saved` is false. The last event."""
+    """The whole answer, committed before this is emitted unless `saved` is false. The last event.
+
+    `stopped` says that its reader wanted no more of it: the answer is what had been written by then.
+    """
 
     text: str
     cited: tuple[int, ...]
@@ -89,6 +92,7 @@ class Finished:
     model: str
     saved: bool
     at: datetime
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

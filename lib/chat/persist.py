@@ -1,17 +1,19 @@
 """How a turn is kept: its question before the model is asked, its answer before the client is told it is done."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from lib.chat.prompt import HISTORY_MESSAGES
 from lib.db.limits import Hit
-from lib.db.session import Database
+from lib.db.session import Connection, Database
 from lib.db.tenant import EVERY_TEAM, Asker, Tenant
-from lib.errors import DatabaseUnavailable, Unauthenticated
+from lib.errors import ConversationBusy, DatabaseUnavailable, KeyReused, Unauthenticated
 from lib.ids import new_id, unguessable_id
-from lib.store import turns, users
-from lib.store.turns import Begun, TurnRecord, TurnResult
+from lib.store import answers, turn_keys, turns, users
+from lib.store.turns import KeyTaken
 from lib.telemetry.tracing import traced
+from lib.turns import Begun, TurnRecord, TurnResult
 from lib.unhindered import unhindered
 
 _log = logging.getLogger("parley.chat")
@@ -19,30 +21,69 @@ _log = logging.getLogger("parley.chat")
 
 @traced("load history")
 async def keep_question(
-    database: Database, turn: TurnRecord, tenant: Tenant, *, hit: Hit | None = None
+    database: Database, turn: TurnRecord, tenant: Tenant, *, busy: float, hit: Hit | None = None
 ) -> Begun | None:
     """Commit the user's message and return what was said before; None when the database is away.
 
-    The same statement counts the turn, if `hit` says for whom. While the database is away nobody is limited.
+    The same statement counts the turn, if `hit` says for whom. While the database is away nobody is limited, and no
+    retry is known for one.
 
     Raises:
-        RateLimited: there were too many turns; nothing is stored.
+        RateLimited: there were too many turns; nothing is stored, as with each of these.
         ConversationNotFound: the turn continues what is not this caller's.
+        MessageNotFound: it branches at a message that is not there.
+        ConversationBusy: another answer is being written there, for `busy` seconds at most.
+        AgentNotFound, AgentUnavailable: nobody can answer.
+        KeyReused: its key came with another question.
         Unauthenticated: the tenant's asker is signed in no longer.
+        DatabaseUnavailable: the turn branches, and without a database nobody knows from where.
     """
     try:
         async with database.one_statement(tenant) as connection:
-            if not turn.opens:
-                return await turns.continue_(connection, turn, limit=HISTORY_MESSAGES, hit=hit)
-            return await turns.begin(connection, turn, hit=hit)
+            try:
+                return await _begin(connection, turn, busy, hit)
+            except KeyTaken:
+                return await _repeat(connection, turn, busy, hit)
     except DatabaseUnavailable:
+        if turn.branch:
+            raise
         return None
 
 
+async def _begin(connection: Connection, turn: TurnRecord, busy: float, hit: Hit | None) -> Begun:
+    if turn.opens:
+        return await turns.begin(connection, turn, busy=busy, hit=hit)
+    return await turns.continue_(connection, turn, limit=HISTORY_MESSAGES, busy=busy, hit=hit)
+
+
+async def _repeat(connection: Connection, turn: TurnRecord, busy: float, hit: Hit | None) -> Begun:
+    """Return the turn that was begun with this one's key; begin this one after all where there is none."""
+    found = await turn_keys.find_repeat(connection, turn)
+    if found is None:
+        try:
+            return await _begin(connection, turn, busy, hit)
+        except KeyTaken:  # by yet another request, at this moment
+            raise ConversationBusy(retry_after=1) from None
+    repeat, same = found
+    if not same:
+        raise KeyReused
+    return Begun(repeats=repeat)
+
+
 @traced("persist")
-async def keep_answer(database: Database, turn: TurnRecord, result: TurnResult, *, begun: bool) -> bool:
-    """Commit the answer and its log line, also when the client leaves meanwhile; return whether they are kept."""
-    return await unhindered(_write(database, turn, result, begun=begun))
+async def keep_answer(
+    database: Database,
+    turn: TurnRecord,
+    result: TurnResult,
+    *,
+    begun: bool,
+    first: Callable[[], Awaitable[None]] | None = None,
+) -> bool:
+    """Commit the answer and its log line, also when the client leaves meanwhile; return whether they are kept.
+
+    `first` is what has to be over before.
+    """
+    return await unhindered(_write(database, turn, result, begun=begun, first=first))
 
 
 async def keep_exchange(database: Database, *, user_id: UUID, query: str, response: str) -> TurnRecord:
@@ -56,18 +97,28 @@ async def keep_exchange(database: Database, *, user_id: UUID, query: str, respon
         user = await users.find_active(connection, user_id)
     turn = TurnRecord(user.team_id, user_id, unguessable_id(), new_id(), new_id(), query, opens=True)
     async with database.one_statement(Tenant(user.team_id)) as connection:
-        await turns.save_whole(connection, turn, TurnResult("complete", response, new_id()))
+        result = TurnResult("complete", response, new_id())
+        await answers.save_whole(connection, turn, result, title=turns.title_of(query))
     return turn
 
 
-async def _write(database: Database, turn: TurnRecord, result: TurnResult, *, begun: bool) -> bool:
+async def _write(
+    database: Database,
+    turn: TurnRecord,
+    result: TurnResult,
+    *,
+    begun: bool,
+    first: Callable[[], Awaitable[None]] | None,
+) -> bool:
     # Whoever has signed out meanwhile gets their answer kept. One that was not begun was never asked for its account.
     asker = None if begun else Asker(turn.user_id)
+    if first is not None:
+        await first()
     try:
         async with database.one_statement(Tenant(turn.team_id, asker)) as connection:
             if begun:
-                return await turns.finish(connection, turn, result)
-            return await turns.save_whole(connection, turn, result)
+                return await answers.finish(connection, turn, result)
+            return await answers.save_whole(connection, turn, result, title=turns.title_of(turn.question))
     except (DatabaseUnavailable, Unauthenticated):
         return False
     except Exception:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Final, Protocol
 
 from lib.chat.events import Source
@@ -30,13 +31,31 @@ class Said(Protocol):
     def role(self) -> str: ...  # noqa: D102
     @property
     def text(self) -> str: ...  # noqa: D102
+    @property
+    def at(self) -> datetime: ...  # noqa: D102
 
 
-def build_prompt(history: Sequence[Said], sources: Sequence[Source], question: str) -> tuple[PromptMessage, ...]:
-    """Return the messages for the provider: system, then user and assistant in turn, the question last."""
-    system = PromptMessage("system", GROUNDED if sources else PLAIN)
+def build_prompt(
+    history: Sequence[Said],
+    sources: Sequence[Source],
+    question: str,
+    *,
+    instructions: str = "",
+    at: datetime | None = None,
+) -> tuple[PromptMessage, ...]:
+    """Return the messages for the provider: system, then user and assistant in turn, the question last.
+
+    Args:
+        history: what was said before, oldest first.
+        sources: the passages to answer from.
+        question: what is asked.
+        instructions: an agent's, in place of our own; how to cite passages is said besides.
+        at: when it is asked.
+    """
+    said = [instructions or PLAIN] if not sources else [instructions, GROUNDED]
+    system = PromptMessage("system", "\n\n".join(filter(None, said)))
     asked = f"{_passages(sources)}\n\nQuestion: {question}" if sources else question
-    return (system, *_alternating([*_newest(history), PromptMessage("user", asked)]))
+    return (system, *_alternating([*_newest(history), PromptMessage("user", asked, at)]))
 
 
 def _newest(history: Sequence[Said]) -> list[PromptMessage]:
@@ -46,7 +65,8 @@ def _newest(history: Sequence[Said]) -> list[PromptMessage]:
         room -= len(message.text)
         if room < 0:
             break
-        kept.append(PromptMessage("assistant" if message.role == "assistant" else "user", message.text))
+        role = "assistant" if message.role == "assistant" else "user"
+        kept.append(PromptMessage(role, message.text, message.at))
     return kept[::-1]
 
 
@@ -55,7 +75,7 @@ def _alternating(messages: Iterable[PromptMessage]) -> list[PromptMessage]:
     turns: list[PromptMessage] = []
     for message in messages:
         if turns and turns[-1].role == message.role:
-            turns[-1] = PromptMessage(message.role, f"{turns[-1].content}\n\n{message.content}")
+            turns[-1] = PromptMessage(message.role, f"{turns[-1].content}\n\n{message.content}", message.at)
         elif turns or message.role == "user":
             turns.append(message)
     return turns

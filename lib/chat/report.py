@@ -8,8 +8,8 @@ from opentelemetry.trace import Span, SpanKind
 from lib.chat.progress import Progress
 from lib.errors import ParleyError
 from lib.providers.fallback import Fallback
-from lib.store.turns import TurnRecord, TurnResult
 from lib.telemetry import logs, tracing
+from lib.turns import TurnRecord, TurnResult
 
 FIRST_TOKEN = "first token"  # noqa: S105 - an event's name
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from lib.db.session import Database
 from lib.db.tenant import Tenant
 from lib.errors import DatabaseUnavailable
-from lib.store import turns
+from lib.store import retention
 
 _log = logging.getLogger("parley.chat")
 
@@ -15,7 +15,7 @@ async def retain(database: Database, *, team_id: UUID, user_id: UUID, newest: in
     """Drop the user's conversations beyond the newest; never fail the turn it runs after. The next one tries again."""
     try:
         async with database.one_statement(Tenant(team_id)) as connection:
-            dropped = await turns.retain_newest(connection, team_id=team_id, user_id=user_id, default=newest)
+            dropped = await retention.retain_newest(connection, team_id=team_id, user_id=user_id, default=newest)
     except DatabaseUnavailable:
         _log.warning("retention skipped: database unavailable")
     except Exception:

@@ -7,70 +7,40 @@ No step knows the wire, and none holds a database connection while tokens stream
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final, assert_never
+from functools import partial
+from typing import Final, Literal, assert_never
 from uuid import UUID
 
-from lib.chat.events import Failed, Finished, ReasoningDelta, Source, Sources, Started, Status, TurnEvent, Usage
+from lib.agents.answering import Answering, answering
+from lib.chat.events import Failed, Finished, Source, Sources, Started, Status, TurnEvent, Usage
 from lib.chat.persist import keep_answer, keep_question
-from lib.chat.progress import Found, Progress, storable
+from lib.chat.progress import Found, Progress
 from lib.chat.prompt import build_prompt
+from lib.chat.replay import Followed, follow
 from lib.chat.report import FIRST_TOKEN, model_call, note_turn
+from lib.chat.request import TurnDeps, TurnRequest, Work
 from lib.chat.retention import retain
-from lib.db.limits import Allowance, Hit
-from lib.db.session import Database
-from lib.db.tenant import Tenant
 from lib.errors import ParleyError, ProviderError, RetrievalUnavailable
 from lib.ids import new_id, unguessable_id
-from lib.providers.base import PromptMessage, Provider, Reasoning, Text, TokenUsage
-from lib.providers.fallback import Fallback, Limits
-from lib.rag.retrieve import Retriever, Scope
-from lib.store.turns import Begun, Outcome, TurnRecord
-from lib.unhindered import unhindered
+from lib.providers.base import DEFAULTS, PromptMessage, Reasoning, Text, TokenUsage
+from lib.providers.fallback import AnswerStopped, Fallback
+from lib.turns import Begun, Outcome, TurnRecord
+from lib.usage.prices import cost_of
 
 NO_HISTORY: Final = Status("The conversation so far cannot be read right now; answering without it.", "warning")
 NO_SEARCH: Final = Status("The documents cannot be searched right now; answering without them.", "warning")
+ASKING_WEBHOOK: Final = Status("Sending request to n8n webhook...")
+SAVING: Final = 15.0
+"""Seconds beyond the longest turn for which a conversation waits for its answer to be saved."""
+
+TITLED_WITHIN: Final = 6
+"""Messages of a conversation after which its title stays what it is: models failed to make one often enough."""
 
 _log = logging.getLogger("parley.chat")
-
-
-@dataclass(frozen=True, slots=True)
-class TurnLimit:
-    """For whom a turn counts, and who is told what is left then."""
-
-    hit: Hit
-    tell: Callable[[Allowance], None]
-
-
-@dataclass(frozen=True, slots=True)
-class TurnRequest:
-    """What is asked, and by whom: `tenant` is the team, and who must still be signed in; `user_id` is None for a guest.
-
-    `selected_text` is a passage that the reader marked, to be answered from instead of a search within `scope`. Without
-    a `limit` there may be any number of turns.
-    """
-
-    tenant: Tenant
-    user_id: UUID | None
-    content: str
-    conversation_id: UUID | None = None
-    selected_text: str | None = None
-    scope: Scope = field(default_factory=Scope)
-    limit: TurnLimit | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TurnDeps:
-    """What a turn works with."""
-
-    database: Database
-    retriever: Retriever | None
-    providers: tuple[Provider, ...]
-    limits: Limits
-    retention_conversations: int
 
 
 async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnEvent]:
@@ -81,49 +51,66 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
     its events say `saved=False`.
 
     Raises:
-        ConversationNotFound, RateLimited, Unauthenticated: before the first event; nothing is stored.
+        ParleyError: before the first event, as `keep_question`; nothing is stored.
     """
     turn, progress = _record(request), Progress()
-    searching = asyncio.create_task(_retrieve(request, deps.retriever))
+    searching = asyncio.create_task(_retrieve(turn, request, deps)) if request.searches_at_once else None
     try:
         begun = await _begin(turn, request, deps)
-        progress.begun = begun is not None
-        try:
-            yield Started(turn.conversation_id, turn.answer_id, saved=progress.begun)
-            if begun is None and not turn.opens:
-                yield NO_HISTORY
-            progress.passages_given(await searching)
-            if progress.found.retrieval == "unavailable":
-                yield NO_SEARCH
-            yield Sources(progress.found.sources, progress.found.retrieval)
-            prompt = build_prompt(begun.history if begun else (), progress.found.sources, request.content)
-            async with aclosing(_answer(prompt, deps, progress)) as events:
+        if begun and begun.repeats:
+            async with aclosing(_again(begun, request, deps)) as events:
                 async for event in events:
                     yield event
+            return
+        if begun and begun.question is not None:
+            turn = replace(turn, question=begun.question)
+        note = _noting(turn, begun, deps, progress)
+        try:
+            yield note(Started(turn.conversation_id, turn.answer_id, saved=progress.begun))
+            if begun is None and not turn.opens:
+                yield note(NO_HISTORY)
+            who = _who(turn, begun, deps)
+            if who.is_webhook:
+                yield note(ASKING_WEBHOOK)
+            found = Found() if not who.searches else await (searching or _retrieve(turn, request, deps))
+            progress.passages_given(found)
+            if found.retrieval == "unavailable":
+                yield note(NO_SEARCH)
+            yield note(Sources(found.sources, found.retrieval))
+            prompt = _prompt(turn, begun, who, found)
+            async with aclosing(_answer(prompt, who, deps, progress)) as events:
+                async for event in events:
+                    yield note(event)
+        except AnswerStopped:
+            yield await _finish(turn, begun, request, deps, progress, "stopped")
         except (asyncio.CancelledError, GeneratorExit):
             await _keep(turn, deps, progress, "interrupted")
             raise
         except Exception as error:
             yield await _fail(turn, error, deps, progress)
         else:
-            saved = await _keep(turn, deps, progress, "complete")
-            yield Finished(
-                progress.text, progress.cited, progress.usage, progress.model or "", saved, datetime.now(UTC)
-            )
-            if saved and turn.user_id and turn.opens:
-                newest = deps.retention_conversations
-                await unhindered(retain(deps.database, team_id=turn.team_id, user_id=turn.user_id, newest=newest))
+            yield await _finish(turn, begun, request, deps, progress, "complete")
     finally:
-        searching.cancel()
+        if searching is not None:
+            searching.cancel()
 
 
 async def _begin(turn: TurnRecord, request: TurnRequest, deps: TurnDeps) -> Begun | None:
     """Keep the question and count the turn; say what is left to whoever wants to know."""
     limit = request.limit
-    begun = await keep_question(deps.database, turn, request.tenant, hit=limit and limit.hit)
+    busy = deps.limits.whole + SAVING
+    begun = await keep_question(deps.database, turn, request.tenant, busy=busy, hit=limit and limit.hit)
     if limit and begun and begun.allowance:
         limit.tell(begun.allowance)
     return begun
+
+
+def _again(begun: Begun, request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnEvent]:
+    """Return the events of the turn that this one repeats."""
+    assert begun.repeats is not None  # noqa: S101 - asked by the caller
+    repeats = begun.repeats
+    followed = Followed(request.tenant, request.user_id, repeats.conversation_id, repeats.answer_id)
+    return follow(deps.database, followed)
 
 
 def _record(request: TurnRequest) -> TurnRecord:
@@ -136,17 +123,49 @@ def _record(request: TurnRequest) -> TurnRecord:
         answer_id=new_id(),
         question=request.content,
         opens=request.conversation_id is None,
+        agent_id=request.agent_id,
+        branch=request.branch,
+        key=request.key,
     )
 
 
-async def _retrieve(request: TurnRequest, retriever: Retriever | None) -> Found:
+def _noting(
+    turn: TurnRecord, begun: Begun | None, deps: TurnDeps, progress: Progress
+) -> Callable[[TurnEvent], TurnEvent]:
+    """Return what passes events on and notes them, where others can find them: in an answer that has a row."""
+    progress.begun = begun is not None
+    progress.agent_id = begun.agent.id if begun and begun.agent else None
+    if begun is None:
+        return _only_pass
+    return deps.under_way.begins(turn.answer_id, turn.team_id, progress.stop).add
+
+
+def _only_pass(event: TurnEvent) -> TurnEvent:
+    return event
+
+
+def _who(turn: TurnRecord, begun: Begun | None, deps: TurnDeps) -> Answering:
+    """Return who answers: the conversation's agent, else the deployment's own models."""
+    if begun is None or begun.agent is None:
+        return Answering(providers=deps.providers, options=DEFAULTS, system_prompt="", searches=True, is_webhook=False)
+    return answering(
+        begun.agent,
+        deployment=deps.providers,
+        settings=deps.settings,
+        seal=deps.seal(),
+        conversation_id=turn.conversation_id,
+        allowed_hosts=begun.hosts,
+    )
+
+
+async def _retrieve(turn: TurnRecord, request: TurnRequest, deps: TurnDeps) -> Found:
     """Find passages, or take the one the reader marked."""
     if request.selected_text is not None:
         return Found((Source(1, "Selected text", (), None, None, None, None, None, request.selected_text),), "used")
-    if retriever is None:
+    if deps.retriever is None:
         return Found()
     try:
-        passages = await retriever.search(request.content, team_id=request.tenant.team_id, scope=request.scope)
+        passages = await deps.retriever.search(turn.question, team_id=turn.team_id, scope=request.scope)
     except RetrievalUnavailable:
         return Found((), "unavailable")
     sources = tuple(
@@ -156,13 +175,22 @@ async def _retrieve(request: TurnRequest, retriever: Retriever | None) -> Found:
     return Found(sources, "used" if sources else "empty")
 
 
-async def _answer(prompt: tuple[PromptMessage, ...], deps: TurnDeps, progress: Progress) -> AsyncGenerator[TurnEvent]:
+def _prompt(turn: TurnRecord, begun: Begun | None, who: Answering, found: Found) -> tuple[PromptMessage, ...]:
+    history = begun.history if begun else ()
+    return build_prompt(history, found.sources, turn.question, instructions=who.system_prompt, at=datetime.now(UTC))
+
+
+async def _answer(
+    prompt: tuple[PromptMessage, ...], who: Answering, deps: TurnDeps, progress: Progress
+) -> AsyncGenerator[TurnEvent]:
     """Ask the provider and yield the answer, its false citations left out.
 
     Raises:
+        AnswerStopped: its reader wants no more of it.
         ProviderError: it failed, or had nothing to say.
     """
-    provider = Fallback(deps.providers, deps.limits, began=progress.started_at)
+    provider = Fallback(who.providers, deps.limits, began=progress.started_at)
+    progress.asks(provider)
     with model_call(provider, progress) as span:
         async with aclosing(provider.stream(prompt)) as chunks:
             async for chunk in chunks:
@@ -173,7 +201,7 @@ async def _answer(prompt: tuple[PromptMessage, ...], deps: TurnDeps, progress: P
                         if shown := progress.said(text):
                             yield shown
                     case Reasoning(text):
-                        yield ReasoningDelta(storable(text))
+                        yield progress.thought(text)
                     case TokenUsage(read, written):
                         progress.usage = Usage(read, written)
                         yield progress.usage
@@ -183,6 +211,42 @@ async def _answer(prompt: tuple[PromptMessage, ...], deps: TurnDeps, progress: P
             yield rest
         if not progress.text:
             raise ProviderError("The model gave no answer.")
+
+
+async def _finish(
+    turn: TurnRecord,
+    begun: Begun | None,
+    request: TurnRequest,
+    deps: TurnDeps,
+    progress: Progress,
+    outcome: Literal["complete", "stopped"],
+) -> Finished:
+    """Keep the answer, and return its last event; leave what can wait until that is with the reader."""
+    at = datetime.now(UTC)
+    saved = await _keep(turn, deps, progress, outcome, at=at)
+    if saved and turn.user_id:
+        request.afterwards.extend(_afterwards(turn, turn.user_id, begun, deps, progress))
+    return Finished(
+        progress.text, progress.cited, progress.usage, progress.model or "", saved, at, outcome == "stopped"
+    )
+
+
+def _afterwards(
+    turn: TurnRecord, user_id: UUID, begun: Begun | None, deps: TurnDeps, progress: Progress
+) -> Iterator[Work]:
+    """Yield what an answer that is kept leaves to do."""
+    if turn.opens:
+        newest = deps.settings.retention_conversations
+        yield partial(retain, deps.database, team_id=turn.team_id, user_id=user_id, newest=newest)
+    if deps.titler and begun and begun.untitled and len(begun.history) < TITLED_WITHIN:
+        yield partial(
+            deps.titler.title,
+            deps.database,
+            team_id=turn.team_id,
+            conversation_id=turn.conversation_id,
+            question=turn.question,
+            answer=progress.text,
+        )
 
 
 async def _fail(turn: TurnRecord, error: Exception, deps: TurnDeps, progress: Progress) -> Failed:
@@ -195,11 +259,20 @@ async def _fail(turn: TurnRecord, error: Exception, deps: TurnDeps, progress: Pr
 
 
 async def _keep(
-    turn: TurnRecord, deps: TurnDeps, progress: Progress, outcome: Outcome, error_code: str | None = None
+    turn: TurnRecord,
+    deps: TurnDeps,
+    progress: Progress,
+    outcome: Outcome,
+    error_code: str | None = None,
+    *,
+    at: datetime | None = None,
 ) -> bool:
     """Keep what the turn came to, report it, and return whether it is kept."""
-    result = progress.result(outcome, error_code)
+    result = progress.result(outcome, error_code, at=at or datetime.now(UTC))
+    cost = cost_of(result.model, result.input_tokens, result.output_tokens, deps.settings.model_prices)
+    result = replace(result, cost_usd=cost)
     note_turn(turn, result, saved=None)  # in case nobody waits for the rest
-    saved = await keep_answer(deps.database, turn, result, begun=progress.begun)
+    over = partial(deps.under_way.ends, turn.answer_id)
+    saved = await keep_answer(deps.database, turn, result, begun=progress.begun, first=over)
     note_turn(turn, result, saved=saved)
     return saved

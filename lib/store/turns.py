@@ -1,126 +1,74 @@
-"""A turn at rest: its conversation, its two messages and its line in the log.
+"""How a turn begins: its question and the place of its answer, committed before anybody is asked.
 
 Each function is one statement, so that it costs one round trip and holds no lock while a model thinks.
 """
 
-from dataclasses import dataclass
-from typing import Final, Literal
-from uuid import UUID
+from typing import Any, Final, cast
 
 import msgspec
 from sqlalchemy import text
 
+from lib.agents.agent import COLUMNS, Agent
 from lib.db.limits import HIT, WITHIN, Allowance, Hit, Taken, hit_parameters, judge
 from lib.db.session import Connection
-from lib.errors import ConversationNotFound
-
-Outcome = Literal["complete", "interrupted", "failed"]
+from lib.errors import AgentNotFound, AgentUnavailable, ConversationBusy, ConversationNotFound, MessageNotFound
+from lib.turns import Begun, SaidMessage, TurnRecord
 
 TITLE_LENGTH: Final = 80
 
 
-@dataclass(frozen=True, slots=True)
-class TurnRecord:
-    """Who asked what, where, and the ids under which the turn is kept.
-
-    `user_id` is None for a guest. `opens` says that the conversation begins with this turn; the id of any other came
-    from the caller, and names nothing until the database says so.
-    """
-
-    team_id: UUID
-    user_id: UUID | None
-    conversation_id: UUID
-    question_id: UUID
-    answer_id: UUID
-    question: str
-    opens: bool
+class KeyTaken(Exception):
+    """The turn's key is that of a turn before. Nothing is stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class TurnResult:
-    """How a turn ended. Times are milliseconds from its start."""
-
-    outcome: Outcome
-    text: str
-    log_id: UUID
-    error_code: str | None = None
-    model: str | None = None
-    retrieval: str | None = None
-    passages: int = 0
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    first_token_ms: int | None = None
-    total_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SaidMessage:
-    """A message of the conversation so far."""
-
-    role: Literal["user", "assistant"]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """What was said before, oldest first, and what is left of the limit of turns, where there is one."""
-
-    history: tuple[SaidMessage, ...] = ()
-    allowance: Allowance | None = None
-
-
-async def begin(connection: Connection, turn: TurnRecord, *, hit: Hit | None = None) -> Begun:
+async def begin(connection: Connection, turn: TurnRecord, *, busy: float, hit: Hit | None = None) -> Begun:
     """Open a conversation with the user's message and the place of the answer, and count the turn, if `hit` says so.
 
+    Args:
+        connection: of the tenant.
+        turn: what is begun.
+        busy: seconds after which nobody writes this answer any more.
+        hit: for whom the turn counts.
+
     Raises:
-        RateLimited: there were too many turns. Nothing is stored.
+        RateLimited: there were too many turns. Nothing is stored, as with each of these.
+        AgentNotFound: the conversation was to be with an agent that the team does not have.
+        KeyTaken: the turn was begun before.
         Unauthenticated: whoever asks is signed in no longer, or the account or the team is not active.
     """
-    parameters = _parameters(turn) | {"title": title_of(turn.question)} | hit_parameters(hit)
-    counted = (await connection.execute(_BEGIN, parameters)).one()
-    return Begun(allowance=_allowance(hit, counted.hits, counted.seconds_left))
+    parameters = _parameters(turn, busy, hit) | {"agent_id": turn.agent_id, "title": title_of(turn.question)}
+    row = (await connection.execute(_BEGIN, parameters)).one()
+    allowance = _allowance(hit, row.hits, row.seconds_left)
+    if not row.found:
+        raise AgentNotFound if turn.agent_id and row.agent_id is None else KeyTaken
+    return Begun(allowance=allowance, agent=_agent(row), hosts=_hosts(row), untitled=True)
 
 
-async def continue_(connection: Connection, turn: TurnRecord, *, limit: int, hit: Hit | None = None) -> Begun:
+async def continue_(
+    connection: Connection, turn: TurnRecord, *, limit: int, busy: float, hit: Hit | None = None
+) -> Begun:
     """Add the user's message and the place of the answer, as `begin`; read the last `limit` messages before it.
 
+    A turn that branches leaves the path where its branch says: what followed there stays, and is shown no more.
+
     Raises:
-        RateLimited: as `begin`.
+        RateLimited, KeyTaken, Unauthenticated: as `begin`.
         ConversationNotFound: it does not exist, or is not this caller's.
-        Unauthenticated: as `begin`.
+        MessageNotFound: the conversation has no such message to branch at.
+        ConversationBusy: another answer is being written.
+        AgentUnavailable: the conversation's agent answers no more.
     """
-    parameters = _parameters(turn) | {"limit": limit} | hit_parameters(hit)
-    rows = (await connection.execute(_CONTINUE, parameters)).all()
-    allowance = _allowance(hit, rows[0].hits, rows[0].seconds_left)
-    if not rows[0].found:
-        raise ConversationNotFound
-    return Begun(tuple(SaidMessage(row.role, row.said) for row in rows if row.said), allowance)
-
-
-async def finish(connection: Connection, turn: TurnRecord, result: TurnResult) -> bool:
-    """Keep the answer and the log line. Return whether the conversation was still there to take it."""
-    kept = await connection.execute(_FINISH, _parameters(turn) | _result_parameters(result))
-    return kept.scalar_one() == 1
-
-
-async def save_whole(connection: Connection, turn: TurnRecord, result: TurnResult) -> bool:
-    """Keep a turn that was not begun, as far as anybody knows: an answer still `streaming` under its id is completed.
-
-    Doing it twice changes nothing.
-
-    Return whether it is kept now; it is not when the conversation is a stranger's or none.
-    """
-    parameters = _parameters(turn) | _result_parameters(result) | {"title": title_of(turn.question)}
-    return (await connection.execute(_SAVE_WHOLE, parameters)).scalar_one() == 1
-
-
-async def retain_newest(connection: Connection, *, team_id: UUID, user_id: UUID, default: int) -> int:
-    """Delete the user's conversations beyond the newest ones; return how many went.
-
-    The team's `settings.retention_conversations` wins over `default`; 0 keeps all.
-    """
-    dropped = await connection.execute(_RETAIN, {"team_id": team_id, "user_id": user_id, "default": default})
-    return dropped.rowcount
+    parameters = _parameters(turn, busy, hit) | {"limit": limit}
+    if turn.branch:
+        parameters |= {"branch_at": turn.branch.message_id}
+    statement = {None: _CONTINUE, "edit": _EDIT, "regenerate": _REGENERATE}[turn.branch and turn.branch.kind]
+    rows = (await connection.execute(statement, parameters)).all()
+    first = rows[0]
+    allowance = _allowance(hit, first.hits, first.seconds_left)
+    if not first.found:
+        raise _reason(first)
+    history = tuple(SaidMessage(row.role, row.said, row.created_at) for row in rows if row.said)
+    return Begun(history, allowance, _agent(first), _hosts(first), first.question, first.untitled)
 
 
 def title_of(question: str) -> str:
@@ -129,127 +77,204 @@ def title_of(question: str) -> str:
     return first if len(first) <= TITLE_LENGTH else first[: TITLE_LENGTH - 1].rstrip() + "…"
 
 
+def _reason(row: Any) -> Exception:
+    """Return why a turn was not begun in a conversation that a row tells of."""
+    if not row.known:
+        return ConversationNotFound()
+    if not row.placed:
+        return MessageNotFound()
+    if not row.answerable:
+        return AgentUnavailable()
+    # Whoever holds the conversation now may have taken it after this statement began to look.
+    return KeyTaken() if row.key_taken and not row.busy else ConversationBusy(retry_after=1)
+
+
 def _allowance(hit: Hit | None, attempts: int | None, seconds_left: int | None) -> Allowance | None:
     """Return what is left. Nothing was counted without a hit, nor where the wall hides the team."""
     return judge([Taken(hit, attempts, seconds_left)]) if hit and attempts and seconds_left else None
 
 
-def _text_parts(said: str) -> str:
-    return msgspec.json.encode([{"type": "text", "text": said}] if said else []).decode()
+def _agent(row: Any) -> Agent | None:
+    if row.agent_id is None:
+        return None
+    return Agent(**{name: getattr(row, f"agent_{name}") for name in COLUMNS})
 
 
-def _parameters(turn: TurnRecord) -> dict[str, object]:
+def _hosts(row: Any) -> frozenset[str]:
+    """Return the hosts that the team's settings name. They are an operator's, and may be anything."""
+    named: object = row.hosts
+    return (
+        frozenset(host for host in cast("list[object]", named) if isinstance(host, str))
+        if isinstance(named, list)
+        else frozenset()
+    )
+
+
+def _parameters(turn: TurnRecord, busy: float, hit: Hit | None) -> dict[str, Any]:
     return {
         "team_id": turn.team_id,
         "user_id": turn.user_id,
         "conversation_id": turn.conversation_id,
         "question_id": turn.question_id,
-        "question": _text_parts(turn.question),
+        "question": msgspec.json.encode([{"type": "text", "text": turn.question}]).decode(),
         "answer_id": turn.answer_id,
-        "opens": turn.opens,
-        "status": "streaming",
-        "answer": "[]",
-    }
-
-
-def _result_parameters(result: TurnResult) -> dict[str, object]:
-    return {
-        "status": result.outcome,
-        "answer": _text_parts(result.text),
-        "outcome": result.outcome,
-        "log_id": result.log_id,
-        "error_code": result.error_code,
-        "model": result.model,
-        "retrieval": result.retrieval,
-        "passages": result.passages,
-        "input_tokens": result.input_tokens,
-        "output_tokens": result.output_tokens,
-        "first_token_ms": result.first_token_ms,
-        "total_ms": result.total_ms,
+        "busy": busy,
+        "key_hash": turn.key and turn.key.key_hash,
+        "body_hash": turn.key and turn.key.body_hash,
+        **hit_parameters(hit),
     }
 
 
 # Below, constants of this module are joined into statements; values only ever go in as parameters (hence noqa: S608).
 
-_OPENED = """
-    INSERT INTO conversations (id, team_id, user_id, title)
-    SELECT :conversation_id, :team_id, :user_id, :title WHERE :opens
-"""
+_AGENT: Final = ", ".join(f"agent.{name} AS agent_{name}" for name in COLUMNS)
+_HOSTS: Final = "(SELECT settings -> 'webhook_allowed_hosts' FROM teams WHERE teams.id = :team_id) AS hosts"
 
-_TOUCHED = """
-    UPDATE conversations SET updated_at = now()
-    WHERE id = :conversation_id AND team_id = :team_id AND user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid)
-"""
-
-_SAID = """
-    INSERT INTO messages (id, team_id, conversation_id, role, status, parts)
-    SELECT said.id, :team_id, conversation.id, said.role, said.status, said.parts
-    FROM conversation, (VALUES
-        (CAST(:question_id AS uuid), 'user', 'complete', CAST(:question AS jsonb)),
-        (CAST(:answer_id AS uuid), 'assistant', :status, CAST(:answer AS jsonb))
-    ) AS said (id, role, status, parts)
-"""
-
-_LOGGED = """
-    INSERT INTO interaction_logs (id, team_id, user_id, conversation_id, message_id, model, outcome, error_code,
-        retrieval, passages, input_tokens, output_tokens, first_token_ms, total_ms)
-    SELECT :log_id, :team_id, :user_id, :conversation_id, :answer_id, :model, :outcome, :error_code,
-        :retrieval, :passages, :input_tokens, :output_tokens, :first_token_ms, :total_ms
-"""
+# A key that was used before lets nothing else of the statement happen. One that is being used by another statement is
+# waited for.
+_KEY: Final = f"""
+    key AS (
+        INSERT INTO turn_keys (key_hash, team_id, body_hash, conversation_id, answer_id)
+        SELECT CAST(:key_hash AS bytea), :team_id, CAST(:body_hash AS bytea), place.id, :answer_id FROM place
+        WHERE CAST(:key_hash AS bytea) IS NOT NULL AND {WITHIN}
+        ON CONFLICT (key_hash) DO NOTHING RETURNING key_hash
+    )
+"""  # noqa: S608
+_FRESH: Final = "(CAST(:key_hash AS bytea) IS NULL OR EXISTS (SELECT FROM key))"
+_BUSY_UNTIL: Final = "now() + make_interval(secs => :busy)"
 
 _BEGIN = text(f"""
-    WITH {HIT}, conversation AS ({_OPENED} AND {WITHIN} RETURNING id), said AS ({_SAID})
-    SELECT hit.hits, hit.seconds_left FROM (SELECT) AS one LEFT JOIN hit ON true
+    WITH {HIT}, agent AS (
+        SELECT * FROM agents
+        WHERE id = CAST(:agent_id AS uuid) AND team_id = :team_id AND is_active AND deleted_at IS NULL
+    ), place AS (
+        SELECT CAST(:conversation_id AS uuid) AS id
+        WHERE CAST(:agent_id AS uuid) IS NULL OR EXISTS (SELECT FROM agent)
+    ), {_KEY}, conversation AS (
+        INSERT INTO conversations (id, team_id, user_id, title, agent_id, answer_id, busy_until)
+        SELECT place.id, :team_id, :user_id, :title, :agent_id, :answer_id, {_BUSY_UNTIL}
+        FROM place WHERE {WITHIN} AND {_FRESH}
+        RETURNING id
+    ), said AS (
+        INSERT INTO messages (id, team_id, conversation_id, parent_id, role, status, parts)
+        SELECT said.id, :team_id, conversation.id, said.parent_id, said.role, said.status, said.parts
+        FROM conversation, (VALUES
+            (CAST(:question_id AS uuid), CAST(NULL AS uuid), 'user', 'complete', CAST(:question AS jsonb)),
+            (CAST(:answer_id AS uuid), :question_id, 'assistant', 'streaming', '[]')
+        ) AS said (id, parent_id, role, status, parts)
+    )
+    SELECT hit.hits, hit.seconds_left, conversation.id IS NOT NULL AS found, {_AGENT}, {_HOSTS}
+    FROM (SELECT) AS one LEFT JOIN hit ON true LEFT JOIN conversation ON true LEFT JOIN agent ON true
 """)  # noqa: S608
 
-# The lateral query reads the snapshot from before the insert beside it, so the new message is not among the rows.
-_CONTINUE = text(f"""
-    WITH {HIT}, conversation AS ({_TOUCHED} AND {WITHIN} RETURNING id), said AS ({_SAID})
+# What is known of the conversation before anything is changed. That it is free is asked again of the row that is
+# locked: of two turns at once, one finds it taken.
+_KNOWN: Final = """
+    known AS (
+        SELECT conversations.id, conversations.agent_id, conversations.titled_by = 'question' AS untitled,
+            coalesce(conversations.busy_until > now(), false) AS busy,
+            conversations.agent_id IS NULL OR agents.id IS NOT NULL AS answerable
+        FROM conversations LEFT JOIN agents
+            ON agents.id = conversations.agent_id AND agents.is_active AND agents.deleted_at IS NULL
+        WHERE conversations.id = :conversation_id AND conversations.team_id = :team_id
+            AND conversations.user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid)
+    )
+"""
+_TAKEN: Final = f"""
+    conversation AS (
+        UPDATE conversations SET updated_at = now(), answer_id = :answer_id, busy_until = {_BUSY_UNTIL}
+        FROM place WHERE conversations.id = place.id AND {WITHIN} AND {_FRESH}
+            AND (conversations.busy_until IS NULL OR conversations.busy_until <= now())
+        RETURNING conversations.id
+    )
+"""  # noqa: S608
+# The lateral queries read the snapshot from before the inserts beside them, so the new message is not among the rows.
+_TOLD: Final = f"""
     SELECT hit.hits, hit.seconds_left, conversation.id IS NOT NULL AS found,
-        earlier.role, earlier.parts #>> '{{0,text}}' AS said
-    FROM (SELECT) AS one LEFT JOIN hit ON true LEFT JOIN conversation ON true LEFT JOIN LATERAL (
-        SELECT id, role, parts FROM messages
-        WHERE conversation_id = conversation.id AND status IN ('complete', 'interrupted')
-        ORDER BY id DESC LIMIT :limit
+        known.id IS NOT NULL AS known, {{placed}} AS placed, known.answerable, known.busy, known.untitled,
+        CAST(:key_hash AS bytea) IS NOT NULL AND NOT EXISTS (SELECT FROM key) AS key_taken,
+        {{question}} AS question, earlier.role, earlier.said, earlier.created_at, {_AGENT}, {_HOSTS}
+    FROM (SELECT) AS one LEFT JOIN hit ON true LEFT JOIN known ON true LEFT JOIN conversation ON true
+    LEFT JOIN agents AS agent ON agent.id = known.agent_id
+    LEFT JOIN LATERAL (
+        SELECT messages.id, messages.role, messages.created_at, messages.parts #>> '{{{{0,text}}}}' AS said
+        FROM {{earlier}} AND messages.status IN ('complete', 'stopped', 'interrupted')
+        ORDER BY messages.id DESC LIMIT :limit
     ) AS earlier ON true
     ORDER BY earlier.id
+"""  # noqa: S608
+
+_CONTINUE = text(f"""
+    WITH {HIT}, {_KNOWN}, place AS (SELECT id FROM known WHERE answerable AND NOT busy), {_KEY}, {_TAKEN}, said AS (
+        INSERT INTO messages (id, team_id, conversation_id, parent_id, role, status, parts)
+        SELECT said.id, :team_id, conversation.id, said.parent_id, said.role, said.status, said.parts
+        FROM conversation, (VALUES
+            (CAST(:question_id AS uuid), (
+                SELECT id FROM messages WHERE conversation_id = :conversation_id AND active ORDER BY id DESC LIMIT 1
+            ), 'user', 'complete', CAST(:question AS jsonb)),
+            (CAST(:answer_id AS uuid), :question_id, 'assistant', 'streaming', '[]')
+        ) AS said (id, parent_id, role, status, parts)
+    )
+    {
+    _TOLD.format(
+        placed="true",
+        question="CAST(NULL AS text)",
+        earlier="messages WHERE messages.conversation_id = conversation.id AND messages.active",
+    )
+}
 """)  # noqa: S608
 
-_FINISH = text(f"""
-    WITH answer AS (
-        UPDATE messages SET status = :status, parts = CAST(:answer AS jsonb)
-        WHERE id = :answer_id AND team_id = :team_id AND status = 'streaming'
-        RETURNING conversation_id
-    ), touched AS (
-        UPDATE conversations SET updated_at = now() FROM answer WHERE conversations.id = answer.conversation_id
-    ), logged AS ({_LOGGED})
-    SELECT count(*) FROM answer
-""")  # noqa: S608
+# `stem` is the message that a branch follows, null before a first one; `path` leads from there to the root.
+_BRANCH: Final = f"""
+    WITH RECURSIVE {HIT}, {_KNOWN}, target AS (
+        SELECT messages.* FROM known JOIN messages ON messages.conversation_id = known.id
+        WHERE messages.id = :branch_at {{target}}
+    ), {{asked}}, stem AS (SELECT {{stem}} AS id FROM asked), path AS (
+        SELECT messages.id, messages.parent_id FROM stem JOIN messages ON messages.id = stem.id
+        UNION ALL
+        SELECT messages.id, messages.parent_id FROM path JOIN messages ON messages.id = path.parent_id
+    ), place AS (
+        SELECT known.id FROM known, asked WHERE known.answerable AND NOT known.busy
+    ), {_KEY}, {_TAKEN}, moved AS (
+        UPDATE messages SET active = NOT messages.active FROM conversation
+        WHERE messages.conversation_id = conversation.id
+            AND messages.active <> (messages.id IN (SELECT id FROM path))
+    ), said AS (
+        INSERT INTO messages (id, team_id, conversation_id, parent_id, role, status, parts)
+        SELECT said.id, :team_id, conversation.id, said.parent_id, said.role, said.status, said.parts
+        FROM conversation, asked, LATERAL (VALUES {{said}}) AS said (id, parent_id, role, status, parts)
+    )
+"""  # noqa: S608
+_ALONG_PATH: Final = "path JOIN messages ON messages.id = path.id WHERE conversation.id IS NOT NULL"
 
-_SAVE_WHOLE = text(f"""
-    WITH opened AS ({_OPENED} ON CONFLICT (id) DO NOTHING RETURNING id), touched AS ({_TOUCHED} RETURNING id),
-    conversation AS (SELECT id FROM opened UNION ALL SELECT id FROM touched), said AS (
-        {_SAID} ON CONFLICT (id) DO UPDATE SET status = excluded.status, parts = excluded.parts
-        WHERE messages.status = 'streaming' AND messages.conversation_id = excluded.conversation_id
-    ), logged AS (
-        {_LOGGED} FROM conversation ON CONFLICT (id) DO NOTHING
+_EDIT = text(
+    _BRANCH.format(
+        target="AND messages.role = 'user'",
+        asked="asked AS (SELECT id, parent_id FROM target)",
+        stem="asked.parent_id",
+        said="""
+            (CAST(:question_id AS uuid), asked.parent_id, 'user', 'complete', CAST(:question AS jsonb)),
+            (CAST(:answer_id AS uuid), CAST(:question_id AS uuid), 'assistant', 'streaming', '[]')
+        """,
     )
-    SELECT count(*) FROM conversation
-""")  # noqa: S608
+    + _TOLD.format(placed="EXISTS (SELECT FROM asked)", question="CAST(NULL AS text)", earlier=_ALONG_PATH)
+)
 
-_RETAIN = text("""
-    WITH keep AS (
-        SELECT CASE jsonb_typeof(settings -> 'retention_conversations')
-            WHEN 'number' THEN CAST(least(CAST(settings ->> 'retention_conversations' AS numeric), 1e9) AS integer)
-            ELSE :default
-        END AS newest
-        FROM teams WHERE id = :team_id
+_REGENERATE = text(
+    _BRANCH.format(
+        target="",
+        asked="""
+            asked AS (
+                SELECT messages.id, messages.parent_id, messages.parts FROM target JOIN messages
+                    ON messages.id = CASE target.role WHEN 'user' THEN target.id ELSE target.parent_id END
+            )
+        """,
+        stem="asked.id",
+        said="(CAST(:answer_id AS uuid), asked.id, 'assistant', 'streaming', CAST('[]' AS jsonb))",
     )
-    DELETE FROM conversations USING keep
-    WHERE keep.newest > 0 AND conversations.id IN (
-        SELECT id FROM conversations
-        WHERE team_id = :team_id AND user_id = :user_id
-        ORDER BY updated_at DESC, id DESC
-        OFFSET (SELECT greatest(newest, 0) FROM keep)
+    + _TOLD.format(
+        placed="EXISTS (SELECT FROM asked)",
+        question="(SELECT asked.parts #>> '{0,text}' FROM asked)",
+        earlier=_ALONG_PATH + " AND messages.id NOT IN (SELECT id FROM asked)",  # noqa: S608
     )
-""")
+)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lib.auth.seal import Seal
     from lib.auth.sessions import Sessions
     from lib.auth.tokens import TokenSigner
-    from lib.chat.turn import TurnDeps
+    from lib.chat.request import TurnDeps
     from lib.db.session import Database
     from lib.files.storage import Storage
     from lib.health.checks import Checks
@@ -97,17 +97,20 @@ class Instance:
         Raises:
             NoProvider: no model is configured.
         """
-        from lib.chat.turn import TurnDeps
+        from lib.chat.request import TurnDeps
+        from lib.chat.under_way import UnderWay
         from lib.providers import get_providers
         from lib.providers.fallback import Limits
         from lib.rag.retrieve import Retriever
 
         return TurnDeps(
+            settings=self.settings,
             database=self.database,
             retriever=Retriever.from_settings(self.settings),
             providers=get_providers(self.settings),
             limits=Limits.of(self.settings.agent_timeout),
-            retention_conversations=self.settings.retention_conversations,
+            under_way=UnderWay(self.database),
+            seal=lambda: self.seal,
         )
 
     @cached_property

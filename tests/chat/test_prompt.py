@@ -1,6 +1,7 @@
 """The prompt."""
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from lib.chat.events import Source
 from lib.chat.prompt import HISTORY_CHARACTERS, build_prompt
@@ -12,6 +13,7 @@ SOURCE = Source(1, "Bees", ("Dances",), "bees.md", "d1", 0, 11, 0.5, "Bees dance
 class Said:
     role: str
     text: str
+    at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_without_passages_the_question_stands_alone() -> None:

@@ -17,10 +17,10 @@ from lib.db.tables import metadata
 from lib.db.tenant import EVERY_TEAM, Asker, Reach, Tenant
 from lib.errors import Forbidden, Unauthenticated
 from lib.ids import new_id
-from lib.store import sessions, turns, users
+from lib.store import answers, sessions, users
 from lib.store.sessions import NewSession
-from lib.store.turns import TurnRecord, TurnResult
 from lib.store.users import NewUser
+from lib.turns import TurnRecord, TurnResult
 from tests.doubles.proxy import PostgresProxy
 from tests.fixtures.web import Rows
 
@@ -56,7 +56,7 @@ async def a_user(database: Database, team_id: UUID) -> Asker:
     async with database.one_statement(EVERY_TEAM) as connection:
         await users.create(connection, new, client=NO_CLIENT)
         await sessions.begin(connection, session)
-        await turns.save_whole(connection, turn, TurnResult("complete", "An answer.", new_id()))
+        await answers.save_whole(connection, turn, TurnResult("complete", "An answer.", new_id()), title="A title")
     return Asker(user_id, session_id)
 
 

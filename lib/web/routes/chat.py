@@ -22,7 +22,8 @@ from lib.auth.callers import Caller
 from lib.auth.limits import of_turn
 from lib.auth.speaking import speaking_as
 from lib.chat.events import Failed, Finished, TurnEvent
-from lib.chat.turn import TurnLimit, TurnRequest, run_turn
+from lib.chat.request import TurnLimit, TurnRequest
+from lib.chat.turn import run_turn
 from lib.encoders.book import BookEncoder
 from lib.encoders.native import NativeEncoder
 from lib.errors import Interrupted, ParleyError, Unauthenticated, error_named

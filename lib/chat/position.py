@@ -1,0 +1,82 @@
+"""How far a reader has come in a turn's events, so that a stream can be taken up again anywhere.
+
+A position counts what only ever grows: events that stand for themselves, characters of the answer, characters of the
+reasoning, statuses. Each event moves one of the four, so every event has a position of its own, and what lies beyond a
+position can be told of any record of the turn, however its texts were cut.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final, Self, assert_never
+
+from lib.chat.events import (
+    Failed,
+    Finished,
+    ReasoningDelta,
+    Sources,
+    Started,
+    Status,
+    TextDelta,
+    TurnEvent,
+    Usage,
+)
+
+_SPELLED: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Events that stand for themselves, characters of text and of reasoning, and statuses, all read so far."""
+
+    whole: int = 0
+    text: int = 0
+    reasoning: int = 0
+    statuses: int = 0
+
+    @classmethod
+    def parse(cls, spelled: str) -> Self | None:
+        """Return the position that an event's id spells; None for what is no such id."""
+        match = _SPELLED.fullmatch(spelled)
+        return cls(*map(int, match.groups())) if match else None
+
+    def __str__(self) -> str:
+        """Spell it, as the id of the event that leads here."""
+        return f"{self.whole}.{self.text}.{self.reasoning}.{self.statuses}"
+
+    def after(self, event: TurnEvent) -> "Position":
+        """Return the position behind an event."""
+        match event:
+            case TextDelta(text):
+                return replace(self, text=self.text + len(text))
+            case ReasoningDelta(text):
+                return replace(self, reasoning=self.reasoning + len(text))
+            case Status():
+                return replace(self, statuses=self.statuses + 1)
+            case Started() | Sources() | Usage() | Finished() | Failed():
+                return replace(self, whole=self.whole + 1)
+            case _:
+                assert_never(event)
+
+    def beyond(self, event: TurnEvent, at: "Position") -> TurnEvent | None:
+        """Return what of an event a reader at this position has not read; None when that is nothing.
+
+        Args:
+            event: of the same turn.
+            at: the position before it.
+        """
+        match event:
+            case TextDelta(text):
+                rest = text[max(self.text - at.text, 0) :]
+                return TextDelta(rest) if rest else None
+            case ReasoningDelta(text):
+                rest = text[max(self.reasoning - at.reasoning, 0) :]
+                return ReasoningDelta(rest) if rest else None
+            case Status():
+                return event if at.statuses >= self.statuses else None
+            case Started() | Sources() | Usage() | Finished() | Failed():
+                return event if at.whole >= self.whole else None
+            case _:
+                assert_never(event)
+
+
+START: Final = Position()

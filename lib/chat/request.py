@@ -1,0 +1,74 @@
+"""What a turn is asked with, and what it works with."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from lib.chat.under_way import UnderWay
+from lib.db.limits import Allowance, Hit
+from lib.db.session import Database
+from lib.db.tenant import Tenant
+from lib.providers.base import Provider
+from lib.providers.fallback import Limits
+from lib.rag.retrieve import Retriever, Scope
+from lib.turns import Branch, TurnKey
+
+if TYPE_CHECKING:
+    from lib.auth.seal import Seal
+    from lib.chat.titles import Titler
+    from lib.settings import Settings
+
+Work = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLimit:
+    """For whom a turn counts, and who is told what is left then."""
+
+    hit: Hit
+    tell: Callable[[Allowance], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """What is asked, and by whom: `tenant` is the team, and who must still be signed in; `user_id` is None for a guest.
+
+    Attributes:
+        content: the question; empty where a branch has another answer to an old one.
+        conversation_id: which conversation goes on; None for a new one, which is then with `agent_id`.
+        selected_text: a passage that the reader marked, to be answered from instead of a search within `scope`.
+        limit: for whom the turn counts; without one there may be any number of turns.
+        branch: where the turn leaves the path, if it does.
+        key: what makes this request a retry of another; then it has that turn's events.
+        searches_at_once: whether the search begins beside the history, before it is known who answers. A conversation
+            that is likely to be with a webhook would search for nothing.
+        afterwards: gets what is to be done once the answer is with its reader.
+    """
+
+    tenant: Tenant
+    user_id: UUID | None
+    content: str
+    conversation_id: UUID | None = None
+    agent_id: UUID | None = None
+    selected_text: str | None = None
+    scope: Scope = field(default_factory=Scope)
+    limit: TurnLimit | None = None
+    branch: Branch | None = None
+    key: TurnKey | None = None
+    searches_at_once: bool = True
+    afterwards: list[Work] = field(default_factory=list[Work])
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDeps:
+    """What a turn works with."""
+
+    settings: "Settings"
+    database: Database
+    retriever: Retriever | None
+    providers: tuple[Provider, ...]
+    limits: Limits
+    under_way: UnderWay
+    seal: "Callable[[], Seal]"
+    titler: "Titler | None" = None
