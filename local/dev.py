@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from lib.settings import Settings, SettingsInvalid, get_settings
+from lib.settings import NO_TITLES, Settings, SettingsInvalid, get_settings
 from local.model import ALIAS
 from local.part import PartFailed, sole_use
 from local.supervisor import ROOT, STOP_TIMEOUT, Supervisor, report, supervisor
@@ -107,7 +107,7 @@ async def _embeddings(parts: Supervisor, settings: Settings, _: Path) -> Environ
 async def _model(parts: Supervisor, settings: Settings, _: Path) -> Environment:
     if settings.configured_providers:
         return {}
-    environment = {"OPENAI_API_KEY": "local", "CHAT_MODEL": ALIAS}
+    environment = {"OPENAI_API_KEY": "local", "CHAT_MODEL": ALIAS, "TITLE_MODEL": NO_TITLES}
     if "agent_timeout" not in settings.model_fields_set:
         environment["AGENT_TIMEOUT"] = PATIENCE
     return environment | {"OPENAI_BASE_URL": await parts.start("model", "-m", "local.model")}

@@ -36,6 +36,16 @@ def get_providers(settings: Settings, *, only: str | None = None, model: str | N
     return tuple(_provider(settings, name, named) for name, named in wanted)
 
 
+def get_provider(settings: Settings, entry: str) -> Provider:
+    """Return the provider of an entry as `PROVIDERS` has them: `name` or `name:model`.
+
+    Raises:
+        NoProvider: it is not configured.
+    """
+    name, _, model = entry.partition(":")
+    return _provider(settings, name, model or None)
+
+
 def _provider(settings: Settings, name: str, model: str | None) -> Provider:
     """Return the provider of this name, with a model, None for its default."""
     if name == "gemini" and settings.gemini_api_key:

@@ -10,6 +10,9 @@ from lib.settings.prices import NO_PRICES, Prices
 OPENAI_URL: Final = "https://api.openai.com/v1"
 GEMINI_OPENAI_URL: Final = "https://generativelanguage.googleapis.com/v1beta/openai"
 
+NO_TITLES: Final = "off"
+"""The `TITLE_MODEL` of a deployment whose conversations are called by their first question."""
+
 ProviderName = Literal["openai", "gemini", "vllm"]
 
 
@@ -49,6 +52,11 @@ class Parts(Base):
         default_factory=lambda: NO_PRICES,
         description="what models cost, besides and instead of what lib/usage/prices.json says, in USD for a million"
         ' tokens, as JSON: {"llama-3.3-70b": {"input": 0.60, "output": 0.90}}',
+    )
+    title_model: str | None = Field(
+        default=None,
+        description="model that names conversations, an entry as in PROVIDERS: openai:gpt-4.1-nano; or off: the first"
+        " line of the question names them. Default: the first provider that answers",
     )
     embedding_base_url: str | None = Field(
         default=None,

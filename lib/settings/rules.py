@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from lib.settings.base import SECRET_LENGTH
 from lib.settings.identity import Identity
-from lib.settings.parts import Parts
+from lib.settings.parts import NO_TITLES, Parts
 
 _HOST: Final = re.compile(r"([\w.-]+|\[[\da-f:.]+\])(:\d+)?|[\da-f:.]+", re.ASCII | re.IGNORECASE)
 _ENDPOINT: Final = re.compile(r"(https?://)?[\w.-]+(:\d+)?/?", re.ASCII)
@@ -19,6 +19,9 @@ def faults_of_parts(settings: Parts) -> Iterator[str]:
     for name in (entry.partition(":")[0] for entry in settings.providers):
         if name not in settings.configured_providers:
             yield f"PROVIDERS names {name!r}, which is not one of openai, gemini, vllm, or has no key or endpoint"
+    titles = (settings.title_model or NO_TITLES).partition(":")[0]
+    if titles != NO_TITLES and titles not in settings.configured_providers:
+        yield f"TITLE_MODEL names {titles!r}, which is not one of openai, gemini, vllm, off, or has no key or endpoint"
     database_url = settings.database_url.get_secret_value() if settings.database_url else "postgresql"
     wrong = {
         "DATABASE_URL is not the URL of a Postgres database": not re.match("postgres(ql|://)", database_url),
