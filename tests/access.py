@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from lib.web.routes.identity import PREFIXES
+from lib.web.routes import agents, identity
+from tests.fixtures.pictures import PNG
 from tests.published import Published
 
 Access = Literal[
@@ -61,6 +62,16 @@ ACCESS: Final[Mapping[str, Access]] = {
     "PUT /users/{user_id}": "owner",
     "PATCH /users/{user_id}": "owner",
     "DELETE /users/{user_id}": "team admin",
+    "GET {agents}": "knower",
+    "POST {agents}": "team admin",
+    "GET {agents}/{agent_id}": "knower",
+    "PUT {agents}/{agent_id}": "team admin",
+    "PATCH {agents}/{agent_id}": "team admin",
+    "DELETE {agents}/{agent_id}": "team admin",
+    "PUT {agents}/{agent_id}/avatar": "team admin",
+    "POST {agents}/{agent_id}/avatar": "team admin",
+    "DELETE {agents}/{agent_id}/avatar": "team admin",
+    "GET /conversations/tools/available": "reader",
     "POST /api/v1/chat": "chatter",
     "POST /api/v1/chat/stream": "chatter",
     "POST /api/v1/conversations/internal-save": "server",
@@ -90,16 +101,32 @@ BODIES: Final[Mapping[str, dict[str, Any]]] = {
     "POST /users/": {"email": "new@example.com", "password": "securepassword123"},
     "PUT /users/{user_id}": {"full_name": "Changed"},
     "PATCH /users/{user_id}": {"full_name": "Changed"},
+    "POST {agents}": {"name": "Made", "webhook_url": "http://127.0.0.1:9/webhook/made"},
+    "PUT {agents}/{agent_id}": {"name": "Changed"},
+    "PATCH {agents}/{agent_id}": {"name": "Changed"},
     "POST /api/v1/chat": {"message": {"content": "Hello"}},
     "POST /api/v1/chat/stream": {"message": {"content": "Hello"}},
 }
 """A body that is valid, for routes that look at it before they know whether the caller may."""
 
 
+PICTURED: Final = {f"{method} {{agents}}/{{agent_id}}/avatar" for method in ("PUT", "POST")}
+"""Routes whose body is a form with a picture, likewise."""
+
+SEVERAL: Final = {"identity": identity.PREFIXES, "agents": agents.PREFIXES}
+"""What is published under more than one prefix, as the tables above name it."""
+
+
 def key_of(route: Published) -> str:
     """Return a route as the tables above name it."""
-    template = next(
-        (f"{{identity}}{route.template[len(prefix) :]}" for prefix in PREFIXES if route.template.startswith(prefix)),
-        route.template,
-    )
-    return f"{route.method} {template}"
+    for name, prefixes in SEVERAL.items():
+        for prefix in prefixes:
+            if route.template == prefix or route.template.startswith(f"{prefix}/"):
+                return f"{route.method} {{{name}}}{route.template[len(prefix) :]}"
+    return f"{route.method} {route.template}"
+
+
+def body_of(route: Published) -> dict[str, Any]:
+    """Return what a request to a route takes for its body, by the names of httpx."""
+    key = key_of(route)
+    return {"files": {"file": ("picture.png", PNG)}} if key in PICTURED else {"json": BODIES.get(key)}

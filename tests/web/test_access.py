@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.access import ACCESS, BODIES, Access, key_of
+from tests.access import ACCESS, Access, body_of, key_of
 from tests.fixtures.people import Asker, Found, someone
 from tests.fixtures.web import CRON_SECRET, INTERNAL_KEY, Deployment, Rows
 from tests.published import Published, distinct, published
@@ -60,7 +60,7 @@ async def ask(asker: Asker, route: Published) -> tuple[int, str]:
     """Ask for oneself or for what is nobody's, and return the status and the code of the answer."""
     own = route.template.replace("{user_id}", str(asker.id)) if asker.id else route.path
     path = own if "{" not in own else route.path
-    answer = await asker.ask(route.method, path, json=BODIES.get(key_of(route)))
+    answer = await asker.ask(route.method, path, **body_of(route))
     if not answer.is_error or not answer.content:
         return answer.status_code, ""
     told: dict[str, str] = answer.json()
