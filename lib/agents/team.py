@@ -132,8 +132,8 @@ class Agents:
             # Each time that it is to be done again, somebody else has changed the agent: there is an end to it.
             while changed is None:
                 found = await agents.find_to_call(connection, agent_id, team_id=self.caller.team_id)
-                columns = columns_of_changed(fields, found.agent, seal=self.seal)
                 self._check(fields, found.allowed_hosts)
+                columns = columns_of_changed(fields, found.agent, seal=self.seal)
                 if not columns:
                     same = await agents.find(connection, self._viewer, agent_id, team_id=self.caller.team_id)
                     return self._shown(same)
