@@ -65,12 +65,12 @@ class Guard:
         """
         import aiohttp
 
-        from lib.http import ANYWHERE, Way, send
+        from lib.http import ANYWHERE, Way, send_by
 
         self.check(url)
         way = ANYWHERE if self._is_allowed(URL(url)) else Way(_public_socket, self.resolver)
         try:
-            return await send(method, url, once=once, way=way, **request)
+            return await send_by(way, method, url, once=once, **request)
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, _NotPublic):
                 raise AddressRefused from None

@@ -85,9 +85,7 @@ def _new_session(way: Way, *, keeps_connections: bool) -> aiohttp.ClientSession:
     )
 
 
-async def send(
-    method: str, url: str, *, once: bool = False, way: Way = ANYWHERE, **request: Unpack[Request]
-) -> aiohttp.ClientResponse:
+async def send(method: str, url: str, *, once: bool = False, **request: Unpack[Request]) -> aiohttp.ClientResponse:
     """Send a request and return the answer once its head is there. Redirects are not followed.
 
     It is sent once more where a connection that was kept turned out to be closed, as after a warm instance slept. A
@@ -97,6 +95,13 @@ async def send(
     Raises:
         aiohttp.ClientError: the server could not be reached, or hung up.
     """
+    return await send_by(ANYWHERE, method, url, once=once, **request)
+
+
+async def send_by(
+    way: Way, method: str, url: str, *, once: bool = False, **request: Unpack[Request]
+) -> aiohttp.ClientResponse:
+    """Send a request by a way, as `send`."""
     taken = _Taken()
     session = http_session(way, keeps_connections=not once)
     ask = partial(session.request, method, url, allow_redirects=False, trace_request_ctx=taken, **request)

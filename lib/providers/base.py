@@ -45,6 +45,10 @@ class Reasoning:
     text: str
 
 
+MOST_TOKENS: Final = 2**31 - 1
+"""Tokens of a call that a table can hold. Who tells more is not believed."""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
     """Tokens of the whole call, as the provider counts them."""

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from lib.errors import ProviderError
-from lib.providers.base import Reasoning, Text, TokenUsage
+from lib.providers.base import MOST_TOKENS, Reasoning, Text, TokenUsage
 from lib.providers.faults import CUT_SHORT, FILTERED, VendorFault
 from lib.providers.sse import DataLines
 
@@ -103,8 +103,8 @@ class CompletionReader:
         completion = _completion.decode(payload)
         if completion.error is not None:
             raise VendorFault.read(payload)
-        if completion.usage is not None:
-            self.usage = TokenUsage(completion.usage.prompt_tokens, completion.usage.completion_tokens)
+        if (usage := completion.usage) and min(counts := _counts(usage)) >= 0 and max(counts) <= MOST_TOKENS:
+            self.usage = TokenUsage(*counts)
         return self._read_choice(completion.choices[0]) if completion.choices else []
 
     def _read_choice(self, choice: _Choice) -> list[Text | Reasoning]:
@@ -121,3 +121,7 @@ class CompletionReader:
             if choice.finish_reason == "content_filter" and not self._has_text:
                 raise ProviderError(FILTERED)
         return pieces
+
+
+def _counts(usage: _Usage) -> tuple[int, int]:
+    return usage.prompt_tokens, usage.completion_tokens

@@ -4,11 +4,11 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from lib.errors import ContextTooLong, ProviderError, ProviderRateLimited, ProviderRefused, ProviderTimeout
-from lib.providers.base import Chunk, PromptMessage, Provider
+from lib.providers.base import DEFAULTS, Chunk, Options, PromptMessage, Provider
 
 _log = logging.getLogger("parley.providers")
 
@@ -38,10 +38,15 @@ class Fallback:
     first chunk a failure is final, since a second answer would not go on from half of a first.
     """
 
-    def __init__(self, providers: Sequence[Provider], limits: Limits, *, began: float) -> None:
-        """Take the providers, at least one, in their order, and when the turn began, in the event loop's time."""
-        self._attempts = providers if len(providers) > 1 else [*providers, *providers]
-        self._limits = limits
+    def __init__(self, providers: Sequence[Provider], limits: Limits, *, began: float, again: bool = True) -> None:
+        """Take the providers, at least one, in their order, and when the turn began, in the event loop's time.
+
+        Where asking has effects, as with a webhook, nobody is asked `again`: the first provider alone answers. It may
+        be silent as long as the turn lasts, since nobody else needs the time and it may be at work.
+        """
+        more = [*providers, *providers][: max(2, len(providers))]
+        self._attempts = more if again else providers[:1]
+        self._limits = limits if again else replace(limits, first_token=limits.whole, stall=limits.whole)
         self._deadline = began + limits.whole
         self._current = providers[0]
         self._stopped = False
@@ -58,7 +63,7 @@ class Fallback:
         if self._waiting is not None and not self._waiting.expired():
             self._waiting.reschedule(asyncio.get_running_loop().time())
 
-    async def stream(self, messages: tuple[PromptMessage, ...]) -> AsyncGenerator[Chunk]:
+    async def stream(self, messages: tuple[PromptMessage, ...], options: Options = DEFAULTS) -> AsyncGenerator[Chunk]:
         """Yield the answer.
 
         Raises:
@@ -72,7 +77,7 @@ class Fallback:
                 break
             self._current, begun = provider, False
             try:
-                async with aclosing(self._watched(provider, messages)) as chunks:
+                async with aclosing(self._watched(provider.stream(messages, options))) as chunks:
                     async for chunk in chunks:
                         begun = True
                         yield chunk
@@ -87,11 +92,11 @@ class Fallback:
                 failure = failure or ProviderError("The model gave no answer.")
         raise failure or ProviderError
 
-    async def _watched(self, provider: Provider, messages: tuple[PromptMessage, ...]) -> AsyncGenerator[Chunk]:
-        """Yield the provider's chunks; only its silence counts against it, never a slow reader on our side."""
+    async def _watched(self, answer: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
+        """Yield a provider's chunks; only its silence counts against it, never a slow reader on our side."""
         clock = asyncio.get_running_loop().time
         patience = self._limits.first_token
-        async with aclosing(provider.stream(messages)) as chunks:
+        async with aclosing(answer) as chunks:
             while True:
                 if self._stopped:
                     raise AnswerStopped

@@ -16,7 +16,7 @@ import msgspec
 
 from lib.errors import ProviderError
 from lib.http import http_session
-from lib.providers.base import Chunk, PromptMessage, Reasoning, Text, TokenUsage
+from lib.providers.base import DEFAULTS, Chunk, Options, PromptMessage, Reasoning, Text, TokenUsage
 from lib.providers.faults import CUT_SHORT, FILTERED, VendorFault, faults_as_ours
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class GeminiProvider:
         """The model's name as Google knows it."""
         return self._model
 
-    async def stream(self, messages: tuple[PromptMessage, ...]) -> AsyncGenerator[Chunk]:
+    async def stream(self, messages: tuple[PromptMessage, ...], options: Options = DEFAULTS) -> AsyncGenerator[Chunk]:
         """Ask for an answer, as `Provider.stream` promises. The client has no limit for connecting alone."""
         from google.genai import errors
 
@@ -56,7 +56,7 @@ class GeminiProvider:
         opened: list[aiohttp.ClientResponse] = []
         with faults_as_ours(self._model, (self._api_key, *(message.content for message in messages))):
             try:
-                async for response in await self._ask(messages, opened):
+                async for response in await self._ask(messages, options, opened):
                     for chunk in _chunks(response):
                         yield chunk
                     ended = ended or _has_ended(response)
@@ -74,12 +74,19 @@ class GeminiProvider:
                 yield _token_usage(usage)
 
     async def _ask(
-        self, messages: tuple[PromptMessage, ...], opened: list[aiohttp.ClientResponse]
+        self, messages: tuple[PromptMessage, ...], options: Options, opened: list[aiohttp.ClientResponse]
     ) -> "AsyncIterator[types.GenerateContentResponse]":
         from google.genai import types
 
         config = types.GenerateContentConfig(
             system_instruction="\n\n".join(message.content for message in messages if message.role == "system") or None,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            max_output_tokens=options.max_tokens,
+            presence_penalty=options.presence_penalty,
+            frequency_penalty=options.frequency_penalty,
+            seed=options.seed,
+            stop_sequences=None if options.stop is None else list(options.stop),
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         )
         models = self._client(opened).aio.models

@@ -50,12 +50,12 @@ def _model_list(settings: Settings, name: str, gemini_url: str) -> ModelList:
         name,
         _models(settings.openai_base_url),
         "OPENAI_API_KEY and OPENAI_BASE_URL",
-        always=_is_openais_own(settings.openai_base_url),
+        always=is_openais_own(settings.openai_base_url),
         headers={"Authorization": f"Bearer {key}"},
     )
 
 
-def _is_openais_own(base_url: str) -> bool:
+def is_openais_own(base_url: str) -> bool:
     """Say so also of a region's host, such as eu.api.openai.com."""
     return f".{urlsplit(base_url).hostname}".endswith(".api.openai.com")
 

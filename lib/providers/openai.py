@@ -5,7 +5,6 @@ The openai SDK is not on this path: its import and its models per chunk cost mor
 """
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator
 from typing import Final
 
@@ -13,18 +12,17 @@ import aiohttp
 import msgspec
 
 from lib.errors import ProviderError
-from lib.http import send
-from lib.providers.base import Chunk, PromptMessage
+from lib.http import Send, send
+from lib.providers.base import DEFAULTS, Chunk, Options, PromptMessage
 from lib.providers.completion import CompletionReader
 from lib.providers.faults import VendorFault, faults_as_ours
+from lib.providers.question import Dialect
 
 CONNECT_SECONDS: Final = 5.0
 MODELS_SECONDS: Final = 10.0
 FAREWELL_SECONDS: Final = 1.0
 BODY_LIMIT: Final = 64 * 1024
 """Bytes read of an error or of a list of models."""
-
-_STREAM_OPTIONS = re.compile(rb"stream_options|include_usage")
 
 UNNAMED: Final = "(not named)"
 """In the log, a model that the endpoint chooses. Its URL may hold a password."""
@@ -45,27 +43,29 @@ class OpenAIProvider:
         base_url: the endpoint, up to and with its version: `https://api.openai.com/v1`.
         api_key: sent as a bearer token, when there is one.
         model: as the endpoint names it; without one, the first that its `/models` lists is asked for, once.
+        send: the guarded transport's, for an endpoint that a team named.
     """
 
-    def __init__(self, base_url: str, api_key: str | None, model: str | None) -> None:
+    def __init__(self, base_url: str, api_key: str | None, model: str | None, *, send: Send = send) -> None:
         self._base_url = base_url.rstrip("/")
         self._api_key = api_key
         self._model = model
         self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
-        self._takes_stream_options = True
+        self._dialect = Dialect.of(base_url)
+        self._send = send
 
     @property
     def model(self) -> str:
         """The model's name; empty until an endpoint for which none was named has been asked for the first time."""
         return self._model or ""
 
-    async def stream(self, messages: tuple[PromptMessage, ...]) -> AsyncGenerator[Chunk]:
+    async def stream(self, messages: tuple[PromptMessage, ...], options: Options = DEFAULTS) -> AsyncGenerator[Chunk]:
         """Ask for a completion, as `Provider.stream` promises. Texts that arrive together are yielded as one."""
         sent = (self._api_key or "", *(message.content for message in messages))
         with faults_as_ours(self._model or UNNAMED, sent):
-            response = await self._ask(messages)
+            response = await self._ask(messages, options)
             try:
                 reader = CompletionReader(streamed=response.content_type != "application/json")
                 farewell: float | None = None
@@ -81,21 +81,18 @@ class OpenAIProvider:
             if reader.usage is not None:
                 yield reader.usage
 
-    async def _ask(self, messages: tuple[PromptMessage, ...]) -> aiohttp.ClientResponse:
+    async def _ask(self, messages: tuple[PromptMessage, ...], options: Options) -> aiohttp.ClientResponse:
         """Return an answer that has begun, or raise the `VendorFault` that came instead."""
         if self._model is None:
             self._model = await self._first_model()
-        question: dict[str, object] = {"model": self._model, "messages": messages, "stream": True}
-        if self._takes_stream_options:
-            question["stream_options"] = {"include_usage": True}
-        response = await self._request("POST", "/chat/completions", question)
-        if response.status == 200:
-            return response
-        body = await _body(response)
-        if self._takes_stream_options and response.status in {400, 422} and _STREAM_OPTIONS.search(body):
-            self._takes_stream_options = False
-            return await self._ask(messages)
-        raise VendorFault.read(body, status=response.status, retry_after=response.headers.get("Retry-After"))
+        while True:
+            question = self._dialect.question(self._model, messages, options)
+            response = await self._request("POST", "/chat/completions", question)
+            if response.status == 200:
+                return response
+            body = await _body(response)
+            if response.status not in {400, 422} or not self._dialect.learns(question, body):
+                raise VendorFault.read(body, status=response.status, retry_after=response.headers.get("Retry-After"))
 
     async def _first_model(self) -> str:
         async with asyncio.timeout(MODELS_SECONDS):
@@ -109,7 +106,7 @@ class OpenAIProvider:
         return models[0].id
 
     async def _request(self, method: str, path: str, body: dict[str, object] | None = None) -> aiohttp.ClientResponse:
-        return await send(
+        return await self._send(
             method,
             self._base_url + path,
             data=None if body is None else msgspec.json.encode(body),

@@ -1,4 +1,4 @@
-"""The `data:` lines of an event stream, out of the bytes that carry them."""
+"""The lines of a stream, and the `data:` lines of an event stream, out of the bytes that carry them."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -8,15 +8,48 @@ from lib.errors import ProviderError
 LINE_LIMIT: Final = 1024 * 1024
 
 
-class DataLines:
-    """Splits an event stream into the payloads of its `data:` lines, wherever the network cut the bytes.
+class Lines:
+    """Splits a stream into lines, wherever the network cut the bytes. Lines end in LF or CRLF.
 
-    Lines end in LF or CRLF. Comments and other fields are left out, as are blanks around a payload. One line is one
-    payload: no model's API spreads an event over several `data:` lines.
+    Args:
+        failure: what a line that is too long is.
+    """
+
+    def __init__(self, failure: type[ProviderError] = ProviderError) -> None:
+        self._failure = failure
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the lines that `data` completes, without their ends.
+
+        Raises:
+            ProviderError: the `failure`, on a line longer than `LINE_LIMIT` bytes.
+        """
+        self._rest += data
+        *lines, self._rest = self._rest.split(b"\n") if b"\n" in data else (self._rest,)
+        for line in lines:
+            self._refuse_too_long(line)
+            yield bytes(line.removesuffix(b"\r"))
+        self._refuse_too_long(self._rest)
+
+    def close(self) -> bytes:
+        """Return what came after the last end of a line."""
+        return bytes(self._rest)
+
+    def _refuse_too_long(self, line: bytearray) -> None:
+        if len(line) > LINE_LIMIT:
+            raise self._failure("The answer has a line that is too long.")
+
+
+class DataLines:
+    """Splits an event stream into the payloads of its `data:` lines.
+
+    Comments and other fields are left out, as are blanks around a payload. One line is one payload: no model's API
+    spreads an event over several `data:` lines.
     """
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        self._lines = Lines()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the payloads that `data` completes. A last line that never ends is none, as the format has it.
@@ -24,15 +57,6 @@ class DataLines:
         Raises:
             ProviderError: on a line longer than `LINE_LIMIT` bytes.
         """
-        self._rest += data
-        *lines, self._rest = self._rest.split(b"\n") if b"\n" in data else (self._rest,)
-        for line in lines:
-            _refuse_too_long(line)
+        for line in self._lines.feed(data):
             if line.startswith(b"data:") and (payload := line[5:].strip()):
-                yield bytes(payload)
-        _refuse_too_long(self._rest)
-
-
-def _refuse_too_long(line: bytearray) -> None:
-    if len(line) > LINE_LIMIT:
-        raise ProviderError("The model sent a line that is too long.")
+                yield payload

@@ -1,0 +1,126 @@
+"""What a webhook's JSON says: its text, the tokens it counts, and the errors that come dressed as an answer."""
+
+import json
+from typing import Any, Final, cast
+
+from lib.providers.base import MOST_TOKENS, TokenUsage
+
+TEXT_KEYS: Final = ("content", "output", "text", "delta", "response", "message", "choices")
+"""Where the text may be, the surest first: beside any of the others, `message` is a word about the answer."""
+
+DEEPEST: Final = 8
+"""Levels of JSON inside JSON that are searched for a text. A completion's has four."""
+
+UNREADABLE: Final = (ValueError, RecursionError)
+"""What `decoded` raises."""
+
+_TOLD: Final = {
+    "Workflow was started": "The workflow answers before it is done. Let its Webhook node respond when the last node"
+    " finishes, or with a Respond to Webhook node.",
+    "Error in workflow": "The workflow failed. Its own log says why.",
+}
+"""What n8n says in `message` in place of an answer."""
+_FAILED: Final = "The webhook answered with an error."
+
+
+def decoded(text: str) -> Any:
+    """Return the value of a JSON text. Line breaks inside strings are let pass, which templates are prone to.
+
+    Raises:
+        ValueError: it is no JSON.
+        RecursionError: it goes too deep.
+    """
+    return json.loads(text, strict=False)
+
+
+def objects_in(text: str) -> object:
+    """Return the object, or the list of objects, that a text is the JSON of; None for any other text."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        value: object = decoded(text)
+    except UNREADABLE:
+        return None
+    items = _items(value)
+    return value if items and all(isinstance(item, dict) for item in items) else None
+
+
+def string_in(text: str) -> str | None:
+    """Return the string that a text is the JSON of; None for any other text."""
+    if not text.lstrip().startswith('"'):
+        return None
+    try:
+        value = decoded(text)
+    except UNREADABLE:
+        return None
+    return value if isinstance(value, str) else None
+
+
+def text_of(value: object, depth: int = 0) -> str | None:
+    """Return the text that a value holds, empty when it says that it has none; None when there is no place for one.
+
+    Items of a list at the top are texts of their own, with a blank line between; elsewhere they are parts of one.
+    """
+    if depth > DEEPEST:
+        return None
+    match value:
+        case str():
+            return value
+        case None | {} | [] if not value:
+            return ""
+        case list():
+            items = [text_of(item, depth + 1) for item in cast("list[object]", value) if not _is_number(item)]
+            texts = [text for text in items if text is not None]
+            return ("" if depth else "\n\n").join(filter(None, texts)) if texts else None
+        case dict():
+            return _text_in(cast("dict[str, object]", value), depth)
+        case _:
+            return json.dumps(value) if depth else None
+
+
+def _text_in(value: dict[str, object], depth: int) -> str | None:
+    places = [_first(value[key]) if key == "choices" else value[key] for key in TEXT_KEYS if key in value]
+    known = [text_of(place, depth + 1) for place in places]
+    return next(filter(None, known), "" if "" in known else None)
+
+
+def fault_of(value: object) -> str | None:
+    """Return what is to be said of a value that is an error, or None. What the webhook itself says of it stays out."""
+    for told in _objects(value):
+        if told.get("type") == "error" or told.get("error"):
+            return _FAILED
+        message = told.get("message")
+        if isinstance(message, str) and message in _TOLD:
+            return _TOLD[message]
+    return None
+
+
+def usage_of(value: object) -> TokenUsage | None:
+    """Return the tokens that a value tells, by the names of either of OpenAI's APIs; none that no table could hold."""
+    for told in _objects(value):
+        for counts in _objects(told.get("usage")):
+            for read, written in (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens")):
+                if _is_count(tokens := counts.get(read)) and _is_count(more := counts.get(written)):
+                    return TokenUsage(cast("int", tokens), cast("int", more))
+    return None
+
+
+def _objects(value: object) -> list[dict[str, object]]:
+    """Return the value if it is an object, the objects in it if it is a list."""
+    return [cast("dict[str, object]", item) for item in _items(value) if isinstance(item, dict)]
+
+
+def _items(value: object) -> list[object]:
+    return cast("list[object]", value) if isinstance(value, list) else [value]
+
+
+def _first(value: object) -> object:
+    return next(iter(_items(value)), value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)  # a boolean too
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
