@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from lib.web.routes import agents, identity
+from lib.web.routes import agents, identity, threads
 from tests.fixtures.pictures import PNG
 from tests.published import Published
 
@@ -71,10 +71,22 @@ ACCESS: Final[Mapping[str, Access]] = {
     "PUT {agents}/{agent_id}/avatar": "team admin",
     "POST {agents}/{agent_id}/avatar": "team admin",
     "DELETE {agents}/{agent_id}/avatar": "team admin",
+    "POST {agents}/{agent_id}/test": "team admin",
     "GET /conversations/tools/available": "reader",
     "POST /api/v1/chat": "chatter",
     "POST /api/v1/chat/stream": "chatter",
     "POST /api/v1/conversations/internal-save": "server",
+    "GET {conversations}": "reader",
+    "POST {conversations}": "writer",
+    "GET {conversations}/{conversation_id}": "reader",
+    "PUT {conversations}/{conversation_id}": "writer",
+    "PATCH {conversations}/{conversation_id}": "writer",
+    "DELETE {conversations}/{conversation_id}": "writer",
+    "GET {conversations}/{conversation_id}/messages": "reader",
+    "GET {conversations}/{conversation_id}/messages/{message_id}": "reader",
+    "PUT {conversations}/{conversation_id}/messages/{message_id}/feedback": "writer",
+    "DELETE {conversations}/{conversation_id}/messages/{message_id}/feedback": "writer",
+    "POST {conversations}/{conversation_id}/messages/{message_id}/activate": "writer",
     "GET /api/v1/usage": "reader",
     "GET /api/v1/usage/team": "team admin",
     "GET /health": "anyone",
@@ -104,6 +116,10 @@ BODIES: Final[Mapping[str, dict[str, Any]]] = {
     "POST {agents}": {"name": "Made", "webhook_url": "http://127.0.0.1:9/webhook/made"},
     "PUT {agents}/{agent_id}": {"name": "Changed"},
     "PATCH {agents}/{agent_id}": {"name": "Changed"},
+    "POST {agents}/{agent_id}/test": {"message": "Hello"},
+    "PUT {conversations}/{conversation_id}": {"title": "Changed"},
+    "PATCH {conversations}/{conversation_id}": {"title": "Changed"},
+    "PUT {conversations}/{conversation_id}/messages/{message_id}/feedback": {"rating": "up"},
     "POST /api/v1/chat": {"message": {"content": "Hello"}},
     "POST /api/v1/chat/stream": {"message": {"content": "Hello"}},
 }
@@ -113,17 +129,19 @@ BODIES: Final[Mapping[str, dict[str, Any]]] = {
 PICTURED: Final = {f"{method} {{agents}}/{{agent_id}}/avatar" for method in ("PUT", "POST")}
 """Routes whose body is a form with a picture, likewise."""
 
-SEVERAL: Final = {"identity": identity.PREFIXES, "agents": agents.PREFIXES}
+SEVERAL: Final = {"identity": identity.PREFIXES, "agents": agents.PREFIXES, "conversations": threads.PREFIXES}
 """What is published under more than one prefix, as the tables above name it."""
 
 
 def key_of(route: Published) -> str:
     """Return a route as the tables above name it."""
+    if (only := f"{route.method} {route.template}") in ACCESS:
+        return only
     for name, prefixes in SEVERAL.items():
         for prefix in prefixes:
             if route.template == prefix or route.template.startswith(f"{prefix}/"):
                 return f"{route.method} {{{name}}}{route.template[len(prefix) :]}"
-    return f"{route.method} {route.template}"
+    return only
 
 
 def body_of(route: Published) -> dict[str, Any]:

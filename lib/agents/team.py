@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from lib.agents.agent import Kind
-from lib.agents.answering import guard
+from lib.agents.answering import answering, guard
 from lib.agents.draft import URLS, Fields, columns_of_changed, columns_of_new
 from lib.agents.secrets import SecretName, mask
+from lib.agents.trial import Trial, try_out
 from lib.auth.callers import Caller
+from lib.auth.limits import admit
 from lib.db.events import Client
 from lib.db.session import Database
 from lib.ids import new_id
@@ -164,6 +167,28 @@ class Agents:
         for name in ("webhook_url", "base_url"):
             if url := fields.get(name):
                 way.check(url)
+
+    async def try_out(self, agent_id: UUID, message: str) -> Trial:
+        """Ask an agent one thing, also one that is switched off, and report what came back. It counts as a chat.
+
+        Raises:
+            AgentNotFound: there is no such agent.
+            Forbidden: the caller is no administrator.
+            RateLimited: the caller has asked too often.
+        """
+        async with self.database.one_statement(self.caller.tenant(admin=True)) as connection:
+            found = await agents.find_to_call(connection, agent_id, team_id=self.caller.team_id)
+        await admit(self.database, self.settings.rate_limits, "chat", account=self.caller.user)
+        prepare = partial(
+            answering,
+            found.agent,
+            deployment=(),
+            settings=self.settings,
+            seal=self.seal,
+            conversation_id=new_id(),
+            allowed_hosts=found.allowed_hosts,
+        )
+        return await try_out(prepare, message, agent_timeout=self.settings.agent_timeout)
 
     @property
     def _viewer(self) -> Viewer:

@@ -3,14 +3,15 @@
 import re
 from typing import Annotated, Any, Final, TypedDict
 
-from pydantic import AfterValidator, ConfigDict, Field, with_config
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, with_config
 
 from lib.agents.agent import Kind
 from lib.agents.config import read_config
+from lib.agents.trial import GREETING
 from lib.settings import ProviderName
 from lib.web.avatar import Avatar
 from lib.web.objects import storable
-from lib.web.text import PLAIN, SAID
+from lib.web.text import LONGEST_MESSAGE, PLAIN, SAID
 
 LONGEST_PROMPT: Final = 32_000
 """Characters of an agent's instructions."""
@@ -78,3 +79,11 @@ class ChangedAgent(_Fields, total=False):
     """What an administrator may change of an agent."""
 
     name: Name
+
+
+class Question(BaseModel):
+    """What an agent is asked in a test."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: Annotated[str, Field(max_length=LONGEST_MESSAGE), SAID] = GREETING

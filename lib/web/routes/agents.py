@@ -3,16 +3,19 @@
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends, Query, UploadFile
+from fastapi import APIRouter, Body, Depends, Query, Request, UploadFile
 
 from lib.agents.team import Agents, ShownAgent
+from lib.agents.trial import Trial
 from lib.auth.callers import Caller
 from lib.db.events import Client
+from lib.errors import Interrupted
 from lib.files.images import LARGEST, read_picture
-from lib.web.agents import ChangedAgent, NewAgent
+from lib.web.agents import ChangedAgent, NewAgent, Question
 from lib.web.below import Below
 from lib.web.deps import Known, TeamAdmin, ThisClient, ThisInstance
 from lib.web.instance import Instance
+from lib.web.leaving import while_client_stays
 from lib.web.middleware import takes_a_picture
 
 PREFIXES: Final = ("/api/v1/agents", "/api/agents")
@@ -94,6 +97,18 @@ async def upload(agent_id: UUID, file: UploadFile, agents: AgentsToAdminister) -
 async def remove_avatar(agent_id: UUID, agents: AgentsToAdminister) -> ShownAgent:
     """Have an agent without a picture."""
     return await agents.change(agent_id, {"avatar": None})
+
+
+@router.post("/{agent_id}/test")
+async def try_out(
+    agent_id: UUID, agents: AgentsToAdminister, request: Request, question: Question | None = None
+) -> Trial:
+    """Ask an agent one thing, and report what came back and how it was understood. Nothing is stored."""
+    asked = question or Question()
+    trial = await while_client_stays(agents.try_out(agent_id, asked.message), request.receive)
+    if trial is None:
+        raise Interrupted
+    return trial
 
 
 routers: Final = tuple(Below(prefix, router) for prefix in PREFIXES)
