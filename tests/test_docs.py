@@ -8,7 +8,7 @@ import pytest
 
 from lib.errors import ParleyError
 from lib.web.app import STATUS
-from lib.web.routes.identity import PREFIXES
+from lib.web.routes import identity, threads
 from tests.published import ROOT, published
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -48,9 +48,10 @@ def _status(kind: type[ParleyError]) -> int:
 
 
 def _as_told(template: str) -> str:
-    """Return a path as the API's tables name it: one prefix of identity for three, and `{id}` for any id."""
-    inner = next((template.removeprefix(prefix) for prefix in PREFIXES if template.startswith(f"{prefix}/")), None)
-    path = template if inner is None else f"/auth{inner}"
+    """Return a path as the API's tables name it: one prefix of several, and `{id}` for any id."""
+    path = template
+    for prefixes in (identity.PREFIXES, threads.PREFIXES):
+        path = next((f"{prefixes[-1]}{path[len(each) :]}" for each in prefixes if path.startswith(f"{each}/")), path)
     return re.sub(r"\{\w+\}", "{id}", path)
 
 

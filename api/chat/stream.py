@@ -1,6 +1,7 @@
 """The same turn, streamed. On Lambda this app runs under the web adapter: Mangum would buffer it."""
 
 from lib.web.app import function
-from lib.web.routes import chat
+from lib.web.routes import chat, messages
+from lib.web.routes.threads import under_each
 
-app = function(chat.streamed)
+app = function(chat.streamed, *under_each(messages.router))

@@ -21,31 +21,46 @@ from tests.published import Published, distinct
 BY_ID: Final = [route for route in distinct() if "{" in route.template]
 
 
-async def own_id(owner: Asker) -> str:
+Made = Mapping[str, str]
+"""The ids that stand before one in a path, by their names: a message is of a conversation."""
+
+
+async def own_id(owner: Asker, before: Made) -> str:
     return str(owner.id)
 
 
-async def own_session(owner: Asker) -> str:
+async def own_session(owner: Asker, before: Made) -> str:
     return (await owner.ask("GET", "/auth/sessions")).json()[0]["id"]
 
 
-async def own_key(owner: Asker) -> str:
+async def own_key(owner: Asker, before: Made) -> str:
     await owner.key("read")
     return (await owner.ask("GET", "/auth/api-keys")).json()[0]["id"]
 
 
-async def own_agent(owner: Asker) -> str:
+async def own_agent(owner: Asker, before: Made) -> str:
     new = {"name": "Mine", "webhook_url": "http://127.0.0.1:9/webhook/mine", "webhook_token": "secret_token_123"}
     made = await owner.ask("POST", "/api/agents", json=new)
     assert made.status_code == 201, made.text
     return made.json()["id"]
 
 
-MAKERS: Final[Mapping[str, Callable[[Asker], Awaitable[str]]]] = {
+async def own_conversation(owner: Asker, before: Made) -> str:
+    return (await owner.ask("POST", "/api/v1/chat", json=question("Mine?"))).json()["response"]["conversation_id"]
+
+
+async def own_answer(owner: Asker, before: Made) -> str:
+    shown = await owner.ask("GET", f"/conversations/{before['conversation_id']}")
+    return shown.json()["messages"][-1]["id"]
+
+
+MAKERS: Final[Mapping[str, Callable[[Asker, Made], Awaitable[str]]]] = {
     "user_id": own_id,
     "session_id": own_session,
     "key_id": own_key,
     "agent_id": own_agent,
+    "conversation_id": own_conversation,
+    "message_id": own_answer,
 }
 
 STRANGERS: Final = ("teammate", "stranger", "strange admin", "strange program", "guest")
@@ -76,7 +91,12 @@ async def belongings(rows: Rows, user_id: UUID | None) -> dict[str, Any]:
         if "user_id" in table.c or table.name == "users"
     }
     agents = await rows("SELECT agents.* FROM agents JOIN users USING (team_id) WHERE users.id = %s", user_id)
-    return {"agents": agents} | {
+    said = await rows(
+        "SELECT messages.* FROM messages JOIN conversations ON conversations.id = conversation_id"
+        " WHERE user_id = %s ORDER BY messages.id",
+        user_id,
+    )
+    return {"agents": agents, "messages": said} | {
         name: await rows(f"SELECT * FROM {name} WHERE {column} = %s ORDER BY 1", user_id)  # noqa: S608
         for name, column in tables.items()
     }
@@ -106,9 +126,10 @@ async def test_a_strangers_id_leads_nowhere_and_changes_nothing(
 ) -> None:
     team_id, other_team_id = await found(), await found()
     owner = await someone(parley, "admin" if "{agent_id}" in route.template else "user", team_id=team_id)
-    path = route.template
-    for name in re.findall(r"\{(\w+)\}", path):
-        path = path.replace(f"{{{name}}}", await MAKERS[name](owner))
+    made = dict[str, str]()
+    for name in re.findall(r"\{(\w+)\}", route.template):
+        made[name] = await MAKERS[name](owner, made)
+    path = route.template.format_map(made)
     asker = await stranger(parley, kind, team_id, other_team_id)
     before = await belongings(rows, owner.id)
     answer = await asker.ask(route.method, path, **body_of(route))
