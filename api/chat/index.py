@@ -2,7 +2,7 @@
 
 from lib.web.app import function
 from lib.web.aws import on_lambda
-from lib.web.routes import chat
+from lib.web.routes import chat, flow
 
-app = function(chat.whole)
+app = function(chat.whole, flow.whole)
 lambda_handler = on_lambda(app)

@@ -1,8 +1,8 @@
 """What a turn is asked with, and what it works with."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from lib.chat.under_way import UnderWay
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lib.chat.titles import Titler
     from lib.settings import Settings
 
-Work = Callable[[], Awaitable[None]]
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +71,4 @@ class TurnDeps:
     limits: Limits
     under_way: UnderWay
     seal: "Callable[[], Seal]"
-    titler: "Titler | None" = None
+    titler: "Titler"

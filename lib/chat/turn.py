@@ -24,7 +24,7 @@ from lib.chat.replay import Followed, follow
 from lib.chat.report import FIRST_TOKEN, model_call, note_turn
 from lib.chat.request import TurnDeps, TurnRequest, Work
 from lib.chat.retention import retain
-from lib.errors import ParleyError, ProviderError, RetrievalUnavailable
+from lib.errors import NoProvider, ParleyError, ProviderError, RetrievalUnavailable
 from lib.ids import new_id, unguessable_id
 from lib.providers.base import DEFAULTS, PromptMessage, Reasoning, Text, TokenUsage
 from lib.providers.fallback import AnswerStopped, Fallback
@@ -53,6 +53,8 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
     Raises:
         ParleyError: before the first event, as `keep_question`; nothing is stored.
     """
+    if request.conversation_id is None and request.agent_id is None and not deps.providers:
+        raise NoProvider
     turn, progress = _record(request), Progress()
     searching = asyncio.create_task(_retrieve(turn, request, deps)) if request.searches_at_once else None
     try:
@@ -147,6 +149,8 @@ def _only_pass(event: TurnEvent) -> TurnEvent:
 def _who(turn: TurnRecord, begun: Begun | None, deps: TurnDeps) -> Answering:
     """Return who answers: the conversation's agent, else the deployment's own models."""
     if begun is None or begun.agent is None:
+        if not deps.providers:
+            raise NoProvider
         return Answering(providers=deps.providers, options=DEFAULTS, system_prompt="", searches=True, is_webhook=False)
     return answering(
         begun.agent,
@@ -189,10 +193,10 @@ async def _answer(
         AnswerStopped: its reader wants no more of it.
         ProviderError: it failed, or had nothing to say.
     """
-    provider = Fallback(who.providers, deps.limits, began=progress.started_at)
+    provider = Fallback(who.providers, deps.limits, began=progress.started_at, again=not who.is_webhook)
     progress.asks(provider)
     with model_call(provider, progress) as span:
-        async with aclosing(provider.stream(prompt)) as chunks:
+        async with aclosing(provider.stream(prompt, who.options)) as chunks:
             async for chunk in chunks:
                 if progress.begins(provider.model):
                     span.add_event(FIRST_TOKEN)
@@ -238,7 +242,7 @@ def _afterwards(
     if turn.opens:
         newest = deps.settings.retention_conversations
         yield partial(retain, deps.database, team_id=turn.team_id, user_id=user_id, newest=newest)
-    if deps.titler and begun and begun.untitled and len(begun.history) < TITLED_WITHIN:
+    if begun and begun.untitled and len(begun.history) < TITLED_WITHIN:
         yield partial(
             deps.titler.title,
             deps.database,

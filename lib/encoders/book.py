@@ -1,5 +1,7 @@
 """The book's frames: `data: {"content", "status"}`, partial until the last, which holds the whole answer.
 
+The last one's status is `success`, or `error`, or `stopped` for an answer that its reader wanted no more of.
+
 Source: the backend agent integration document, "POST /api/v1/chat/stream".
 """
 
@@ -59,7 +61,7 @@ class BookEncoder:
             "content": finished.text,
             **self._ids(),
             "timestamp": finished.at,
-            "status": "success",
+            "status": "stopped" if finished.stopped else "success",
             "sources": [{**asdict(source), "cited": source.index in cited} for source in self._sources.sources],
             "retrieval": self._sources.retrieval,
             "usage": finished.usage,

@@ -1,10 +1,11 @@
 """Our own events: SSE with `event`, `id` and `data`, one for each event of the turn.
 
     event: text
-    id: 3
+    id: 2.5.0.0
     data: {"text":"Hello"}
 
-Ids count from 1 within a turn. Types: started, status, sources, text, reasoning, usage, finished, failed.
+An id spells the position behind its event (`lib/chat/position.py`): a reader who sends it back as `Last-Event-ID` gets
+what comes after. Types: started, status, sources, text, reasoning, usage, finished, failed.
 """
 
 from typing import ClassVar, assert_never
@@ -22,6 +23,8 @@ from lib.chat.events import (
     TurnEvent,
     Usage,
 )
+from lib.chat.position import START, Position
+from lib.encoders.ids import EventIds
 
 _to_json = msgspec.json.Encoder().encode
 
@@ -31,15 +34,13 @@ class NativeEncoder:
 
     media_type: ClassVar[str] = "text/event-stream"
 
-    def __init__(self) -> None:
-        """Start counting."""
-        self._id = 0
+    def __init__(self, position: Position = START) -> None:
+        """Begin where the reader is."""
+        self._ids = EventIds(position)
 
     def encode(self, event: TurnEvent) -> bytes:
         """Return the event as one SSE frame."""
-        self._id += 1
-        kind = _kind(event)
-        return b"event: %b\nid: %d\ndata: %b\n\n" % (kind, self._id, _to_json(event))
+        return b"event: %b\nid: %b\ndata: %b\n\n" % (_kind(event), self._ids.of(event), _to_json(event))
 
 
 def _kind(event: TurnEvent) -> bytes:

@@ -75,6 +75,11 @@ class Parts(Base):
     agent_timeout: float = Field(
         default=30.0, gt=0, le=800, description="seconds for a turn; the first-token and stall limits derive from it"
     )
+    disconnect: Literal["finish", "cancel"] = Field(
+        default="finish",
+        description="what becomes of an answer whose reader lost the connection: it is written to its end, or the model"
+        " is stopped",
+    )
     retention_conversations: int = Field(default=50, ge=0, description="newest conversations kept a user; 0 keeps all")
     s3_endpoint: str | None = Field(
         default=None,

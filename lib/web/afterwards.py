@@ -1,14 +1,17 @@
 """Work that an answer does not wait for, and whose time it does not tell."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Final
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Final
 
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from lib.settings import this_place
 from lib.unhindered import begin, unhindered
+
+if TYPE_CHECKING:
+    from lib.chat.request import Work
 
 ON_LAMBDA: Final = 3.0
 """Seconds after which an answer leaves on Lambda, whether or not its work is done."""
@@ -26,4 +29,21 @@ async def answer_first[R: Response](answer: R, work: Coroutine[None, None, None]
         await asyncio.sleep(ON_LAMBDA)
     else:
         answer.background = BackgroundTask(unhindered, work)
+    return answer
+
+
+def after[R: Response](answer: R, afterwards: "Sequence[Work]") -> R:
+    """Return an answer that leaves before what a turn has left to do, which is done then.
+
+    On Lambda it is begun, and goes on with the instance's next request where the answer was faster.
+    """
+
+    async def work() -> None:
+        for each in afterwards:
+            await unhindered(each())
+
+    if this_place().platform == "lambda":
+        begin(work())
+    else:
+        answer.background = BackgroundTask(work)
     return answer

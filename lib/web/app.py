@@ -96,8 +96,11 @@ def function(*routers: APIRouter, instance: Instance | None = None) -> FastAPI:
         CORSMiddleware,
         allow_origins=settings.allowed_origins,
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-        expose_headers=["X-Request-ID", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"],
+        allow_headers=["Authorization", "Content-Type", "X-Request-ID", "Idempotency-Key", "Last-Event-ID"],
+        expose_headers=[
+            *("X-Request-ID", "X-Conversation-ID", "X-Message-ID"),
+            *("Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
+        ],
         allow_credentials=True,
     )
     app.add_middleware(RequestLog)

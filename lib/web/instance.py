@@ -92,25 +92,24 @@ class Instance:
 
     @cached_property
     def turn(self) -> "TurnDeps":
-        """What a turn works with.
-
-        Raises:
-            NoProvider: no model is configured.
-        """
+        """What a turn works with. Without a model of the deployment's own, a team's agents answer."""
         from lib.chat.request import TurnDeps
+        from lib.chat.titles import Titler
         from lib.chat.under_way import UnderWay
         from lib.providers import get_providers
         from lib.providers.fallback import Limits
         from lib.rag.retrieve import Retriever
 
+        providers = get_providers(self.settings) if self.settings.configured_providers else ()
         return TurnDeps(
             settings=self.settings,
             database=self.database,
             retriever=Retriever.from_settings(self.settings),
-            providers=get_providers(self.settings),
+            providers=providers,
             limits=Limits.of(self.settings.agent_timeout),
             under_way=UnderWay(self.database),
             seal=lambda: self.seal,
+            titler=Titler.from_settings(self.settings, providers),
         )
 
     @cached_property

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -14,10 +14,14 @@ _under_way: set[asyncio.Task[Any]] = set()
 _told_to_end = threading.Event()
 
 
-async def while_client_stays[T](work: Coroutine[Any, Any, T], receive: Receive) -> T | None:
+async def while_client_stays[T](
+    work: Coroutine[Any, Any, T], receive: Receive, *, on_leave: Callable[[], None] | None = None
+) -> T | None:
     """Do `work` and return what it gives; cancel it and return None when the client leaves first.
 
-    It returns once the work has ended either way, so what the work does on being cancelled is done.
+    It returns once the work has ended either way, so what the work does on being cancelled is done. With `on_leave` the
+    work is to be finished without its client: that is called in place of the cancelling. An instance that has to end
+    cancels it all the same.
     """
     working, leaving = asyncio.create_task(work), asyncio.create_task(_leaves(receive))
     _under_way.add(working)
@@ -26,6 +30,9 @@ async def while_client_stays[T](work: Coroutine[Any, Any, T], receive: Receive) 
         _cancel(working)
     try:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if on_leave is not None and not working.done():
+            on_leave()
+            await asyncio.wait((working,))
     finally:
         leaving.cancel()
         working.cancel()

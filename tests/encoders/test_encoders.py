@@ -1,7 +1,9 @@
 """Each protocol's spelling of one and the same turn."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any, get_args
 from uuid import UUID
 
@@ -19,9 +21,11 @@ from lib.chat.events import (
     TurnEvent,
     Usage,
 )
+from lib.chat.position import START
 from lib.encoders.base import Encoder
 from lib.encoders.book import BookEncoder
 from lib.encoders.native import NativeEncoder
+from lib.encoders.team import TeamEncoder
 
 CONVERSATION = UUID("01900000-0000-7000-8000-00000000000a")
 MESSAGE = UUID("01900000-0000-7000-8000-00000000000b")
@@ -44,13 +48,13 @@ def encode(encoder: Encoder) -> list[bytes]:
     return [encoder.encode(event) for event in TURN]
 
 
-@pytest.mark.parametrize("make", [BookEncoder, NativeEncoder])
+@pytest.mark.parametrize("make", [BookEncoder, NativeEncoder, TeamEncoder])
 def test_every_event_there_is_can_be_encoded(make: type[Encoder]) -> None:
     assert {type(event) for event in TURN} == set(get_args(TurnEvent))
     assert len(encode(make())) == len(TURN)
 
 
-@pytest.mark.parametrize("make", [BookEncoder, NativeEncoder])
+@pytest.mark.parametrize("make", [BookEncoder, NativeEncoder, TeamEncoder])
 def test_every_frame_ends_with_a_blank_line_and_holds_no_other(make: type[Encoder]) -> None:
     for frame in filter(None, encode(make())):
         assert frame.endswith(b"\n\n")
@@ -100,7 +104,7 @@ def test_the_books_frames() -> None:
     }
 
 
-def test_our_own_events_have_a_type_an_id_that_counts_and_all_they_know() -> None:
+def test_our_own_events_have_a_type_an_id_that_spells_a_position_and_all_they_know() -> None:
     frames = [frame.decode().splitlines() for frame in encode(NativeEncoder())]
     assert [frame[0] for frame in frames] == [
         "event: started",
@@ -113,6 +117,26 @@ def test_our_own_events_have_a_type_an_id_that_counts_and_all_they_know() -> Non
         "event: finished",
         "event: failed",
     ]
-    assert [frame[1] for frame in frames] == [f"id: {number}" for number in range(1, 10)]
+    positions = list(accumulate(TURN, lambda at, event: at.after(event), initial=START))
+    assert [frame[1] for frame in frames] == [f"id: {position}" for position in positions[1:]]
     assert frames[4][2] == 'data: {"text":"Bees \\"dance\\""}'
     assert json.loads(frames[7][2].removeprefix("data: "))["cited"] == [1]
+
+
+def test_the_teams_frames() -> None:
+    frames = [json.loads(frame.split(b"data: ")[1]) for frame in encode(TeamEncoder()) if frame]
+    assert [frame["type"] for frame in frames] == ["status", "message", "message", "done", "error"]
+    assert frames[0]["data"] == {"description": "Searching.", "level": "info", "done": False}
+    assert frames[1]["data"] == {"content": 'Bees "dance"'}
+    done, error = frames[3]["data"], frames[4]["data"]
+    assert (done["message"], done["message_id"], done["saved"]) == ("Stream completed", str(MESSAGE), True)
+    assert [(source["title"], source["cited"]) for source in done["sources"]] == [("Bees", True)]
+    assert (error["message"], error["code"]) == ("The model could not answer.", "provider_error")
+
+
+def test_an_answer_that_was_stopped_does_not_look_whole() -> None:
+    (finished,) = [event for event in TURN if isinstance(event, Finished)]
+    stopped = replace(finished, stopped=True)
+    assert b'"status":"stopped"' in BookEncoder().encode(stopped)
+    assert b'"stopped":true' in NativeEncoder().encode(stopped)
+    assert b'"Stream stopped"' in TeamEncoder().encode(stopped)

@@ -98,8 +98,9 @@ async def test_a_model_that_fails_is_a_span_that_failed(
 
 
 async def test_a_client_that_leaves_is_a_trace_all_the_same(
-    traced: Deployment, collector: OtlpCollector, openai_double: OpenAIServer
+    deploy: Deploy, collector: OtlpCollector, openai_double: OpenAIServer
 ) -> None:
+    traced = await deploy(otel_exporter_otlp_endpoint=collector.url, disconnect="cancel")
     openai_double.play(Script(stall_at=1))
     async with traced.client.stream("POST", "/api/v1/chat/stream", json=question("Hi")) as response:
         await anext(response.aiter_bytes())

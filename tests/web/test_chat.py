@@ -271,8 +271,9 @@ async def test_a_busy_provider_is_asked_once_and_its_word_on_when_to_ask_again_p
 
 
 async def test_a_client_that_leaves_stops_the_model_and_what_arrived_is_kept(
-    parley: Deployment, openai_double: OpenAIServer, rows: Rows
+    deploy: Deploy, openai_double: OpenAIServer, rows: Rows
 ) -> None:
+    parley = await deploy(disconnect="cancel")
     openai_double.play(Script(stall_at=0))
     asking = asyncio.create_task(parley.ask("Who leaves the whole answer?"))
     call = await openai_double.next_call()

@@ -32,7 +32,7 @@ async def test_the_same_turn_is_told_in_our_own_events_to_who_asks_for_them(parl
     ]
     kinds = [kind for kind, _ in groupby(frame["event"] for frame in frames)]
     assert kinds == ["started", "sources", "text", "usage", "finished"]
-    assert [frame["id"] for frame in frames] == [str(number) for number in range(1, len(frames) + 1)]
+    assert (frames[0]["id"], frames[-1]["id"]) == ("1.0.0.0", f"4.{len('Hello, world.')}.0.0")
     last = json.loads(frames[-1]["data"])
     assert (last["text"], last["saved"], last["model"]) == ("Hello, world.", True, "double-1")
     unknown = await parley.client.post("/api/v1/chat/stream?protocol=morse", json=question("Hi"))
@@ -100,8 +100,9 @@ async def leave_after_the_first_frame(parley: Deployment, upstream: OpenAIServer
 
 
 async def test_a_client_that_leaves_stops_the_model_and_what_arrived_is_kept(
-    parley: Deployment, openai_double: OpenAIServer, rows: Rows
+    deploy: Deploy, openai_double: OpenAIServer, rows: Rows
 ) -> None:
+    parley = await deploy(disconnect="cancel")
     openai_double.play(Script.saying("One two three four", stall_at=2))
     call = await leave_after_the_first_frame(parley, openai_double)
     async with asyncio.timeout(2):

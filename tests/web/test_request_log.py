@@ -96,8 +96,9 @@ async def test_a_stream_has_its_line_when_it_has_ended(
 
 @pytest.mark.parametrize(("path", "status"), [("/api/v1/chat", 503), ("/api/v1/chat/stream", 200)])
 async def test_a_client_that_leaves_leaves_a_line(
-    parley: Deployment, openai_double: OpenAIServer, lines: Lines, path: str, status: int
+    deploy: Deploy, openai_double: OpenAIServer, lines: Lines, path: str, status: int
 ) -> None:
+    parley = await deploy(disconnect="cancel")
     openai_double.play(Script(stall_at=1))
     asking = asyncio.create_task(parley.client.post(path, json=question("Hi")))
     await openai_double.next_call()

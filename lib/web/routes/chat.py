@@ -1,9 +1,6 @@
 """The book's chat: a question answered whole, or as a stream. Both run the same turn."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from functools import partial
-from typing import Annotated, Any, Final, Literal, Self, cast
+from typing import Annotated, Final, Literal, Self, cast
 from uuid import UUID
 
 import msgspec
@@ -19,21 +16,15 @@ from pydantic import (
 )
 
 from lib.auth.callers import Caller
-from lib.auth.limits import of_turn
 from lib.auth.speaking import speaking_as
-from lib.chat.events import Failed, Finished, TurnEvent
-from lib.chat.request import TurnLimit, TurnRequest
-from lib.chat.turn import run_turn
+from lib.chat.request import TurnRequest
 from lib.encoders.book import BookEncoder
 from lib.encoders.native import NativeEncoder
-from lib.errors import Interrupted, ParleyError, Unauthenticated, error_named
 from lib.rag.retrieve import Scope
-from lib.web.address import client_address
+from lib.web import asking
+from lib.web.afterwards import after
 from lib.web.deps import Chatter, ThisInstance
 from lib.web.instance import Instance
-from lib.web.leaving import while_client_stays
-from lib.web.limits import tell
-from lib.web.stream import EventStream
 from lib.web.text import LONGEST_MESSAGE, SAID
 
 whole = APIRouter(tags=["chat"])
@@ -125,11 +116,10 @@ class ChatRequest(BaseModel):
 @whole.post("/api/v1/chat")
 async def chat(body: ChatRequest, caller: Chatter, instance: ThisInstance, request: Request) -> Response:
     """Send a message and receive the complete answer."""
-    turn = run_turn(await _turn(body, caller, instance, request), instance.turn)
-    answer = await while_client_stays(_in_one_piece(turn), request.receive)
-    if answer is None:
-        raise Interrupted
-    return Response(msgspec.json.encode({"response": answer}), media_type="application/json")
+    turn, encoder = await _turn(body, caller, instance, request), BookEncoder()
+    finished = await asking.whole(turn, encoder, instance, request)
+    answer = msgspec.json.encode({"response": encoder.success(finished)})
+    return after(Response(answer, media_type="application/json"), turn.afterwards)
 
 
 @streamed.post("/api/v1/chat/stream")
@@ -142,14 +132,13 @@ async def chat_stream(
 ) -> Response:
     """Send a message and receive the answer as it is written: server-sent events, the document's frames or our own."""
     encoder = BookEncoder() if protocol == "book" else NativeEncoder()
-    return await EventStream.of(run_turn(await _turn(body, caller, instance, request), instance.turn), encoder)
+    return await asking.streamed(await _turn(body, caller, instance, request), encoder, instance)
 
 
 async def _turn(body: ChatRequest, caller: Caller, instance: Instance, request: Request) -> TurnRequest:
     """Return the turn this body asks for, run for whoever may ask for it."""
     speaker = await speaking_as(caller, body.message.user_id, instance.database)
-    if speaker.user_id is None and not instance.settings.guest_chat and not speaker.internal:
-        raise Unauthenticated
+    asking.refuse_strange_guests(speaker, instance)
     context = body.message.metadata and body.message.metadata.context
     return TurnRequest(
         tenant=speaker.tenant(),
@@ -161,35 +150,6 @@ async def _turn(body: ChatRequest, caller: Caller, instance: Instance, request: 
             document_id=context.document_id if isinstance(context, _Document) else None,
             chapter=context.chapter if isinstance(context, _Chapter) else None,
         ),
-        limit=_limit(speaker, instance, request),
+        limit=asking.limit_of(speaker, instance, request),
+        key=asking.key_of(speaker, request, body),
     )
-
-
-def _limit(speaker: Caller, instance: Instance, request: Request) -> TurnLimit | None:
-    """Return for whom the turn counts. Our own servers may ask as often as they like."""
-    if speaker.internal:
-        return None
-    address = client_address(request.scope)
-    hit = of_turn(instance.settings.rate_limits, address=address, user_id=speaker.user_id)
-    return hit and TurnLimit(hit, partial(tell, request))
-
-
-async def _in_one_piece(events: AsyncGenerator[TurnEvent]) -> dict[str, Any]:
-    """Run the turn to its end and return the whole answer.
-
-    Raises:
-        ParleyError: the one the turn failed with.
-    """
-    encoder = BookEncoder()
-    last: TurnEvent | None = None
-    async with aclosing(events):
-        async for event in events:
-            encoder.encode(event)
-            last = event
-    match last:
-        case Finished():
-            return encoder.success(last)
-        case Failed(code, detail, retry_after=retry_after):
-            raise error_named(code)(detail, retry_after=retry_after)
-        case _:
-            raise ParleyError

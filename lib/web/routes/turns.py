@@ -1,0 +1,169 @@
+"""Turns in a conversation: a message sent, worded anew or answered again; a stream taken up, and stopped."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from lib.auth.callers import Caller
+from lib.chat.position import START, Position
+from lib.chat.replay import Followed, follow
+from lib.chat.request import TurnRequest
+from lib.chat.stopping import stop
+from lib.encoders.base import Encoder
+from lib.encoders.native import NativeEncoder
+from lib.encoders.team import TeamEncoder
+from lib.errors import InvalidRequest
+from lib.turns import Branch
+from lib.web import asking
+from lib.web.deps import Chatter, ThisInstance
+from lib.web.instance import Instance
+from lib.web.stream import EventStream
+from lib.web.text import LONGEST_MESSAGE, SAID
+
+router = APIRouter(tags=["turns"])
+
+TEAM_PATHS = "/api/chats/"
+
+Dialect = Annotated[
+    Literal["team", "native"] | None,
+    Query(alias="protocol", description="the frames: by default the team's under /api/chats, else our own events"),
+]
+
+
+class Said(BaseModel):
+    """What a user says."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    content: Annotated[str, Field(max_length=LONGEST_MESSAGE), SAID]
+
+
+class Again(BaseModel):
+    """A wish for another answer, which needs no words."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Stopped(BaseModel):
+    """How an answer stands after its reader wanted no more of it."""
+
+    id: UUID
+    status: Literal["streaming", "complete", "stopped", "interrupted", "failed"]
+
+
+@router.post("/{conversation_id}/messages")
+async def send(
+    conversation_id: UUID,
+    body: Said,
+    caller: Chatter,
+    instance: ThisInstance,
+    request: Request,
+    dialect: Dialect = None,
+) -> Response:
+    """Send a message and receive the answer as it is written."""
+    turn = _turn(conversation_id, body, caller, instance, request, content=body.content)
+    return await asking.streamed(turn, _encoder(request, dialect), instance)
+
+
+@router.post("/{conversation_id}/messages/{message_id}/edit")
+async def edit(
+    conversation_id: UUID,
+    message_id: UUID,
+    body: Said,
+    caller: Chatter,
+    instance: ThisInstance,
+    request: Request,
+    dialect: Dialect = None,
+) -> Response:
+    """Word a question anew and receive its answer. The old one and what followed stay, on a branch of their own."""
+    branch = Branch("edit", message_id)
+    turn = _turn(conversation_id, body, caller, instance, request, content=body.content, branch=branch)
+    return await asking.streamed(turn, _encoder(request, dialect), instance)
+
+
+@router.post("/{conversation_id}/messages/{message_id}/regenerate")
+async def regenerate(
+    conversation_id: UUID,
+    message_id: UUID,
+    caller: Chatter,
+    instance: ThisInstance,
+    request: Request,
+    body: Again | None = None,
+    dialect: Dialect = None,
+) -> Response:
+    """Have a question answered again. The old answer stays, on a branch of its own."""
+    branch = Branch("regenerate", message_id)
+    turn = _turn(conversation_id, body or Again(), caller, instance, request, branch=branch)
+    return await asking.streamed(turn, _encoder(request, dialect), instance)
+
+
+@router.get("/{conversation_id}/messages/{message_id}/stream")
+async def take_up(
+    conversation_id: UUID,
+    message_id: UUID,
+    caller: Chatter,
+    instance: ThisInstance,
+    request: Request,
+    last_event_id: Annotated[str | None, Header()] = None,
+    after: str | None = None,
+    dialect: Dialect = None,
+) -> Response:
+    """Receive what comes after an event of an answer's stream, and go on with it to its end; 204 if nothing does."""
+    asking.refuse_strange_guests(caller, instance)
+    position = _position(last_event_id if after is None else after)
+    followed = Followed(caller.tenant(), caller.user_id, conversation_id, message_id, position)
+    events = follow(instance.database, followed)
+    first = await anext(events, None)
+    if first is None:
+        return Response(status_code=204)
+    return EventStream(first, events, _encoder(request, dialect, position))
+
+
+@router.post("/{conversation_id}/messages/{message_id}/stop")
+async def stop_answer(conversation_id: UUID, message_id: UUID, caller: Chatter, instance: ThisInstance) -> Stopped:
+    """Stop an answer that is being written, wherever that is, and keep what there is of it."""
+    asking.refuse_strange_guests(caller, instance)
+    followed = Followed(caller.tenant(), caller.user_id, conversation_id, message_id)
+    return Stopped(id=message_id, status=await stop(instance.database, followed))
+
+
+def _turn(
+    conversation_id: UUID,
+    body: BaseModel,
+    caller: Caller,
+    instance: Instance,
+    request: Request,
+    *,
+    content: str = "",
+    branch: Branch | None = None,
+) -> TurnRequest:
+    asking.refuse_strange_guests(caller, instance)
+    return TurnRequest(
+        tenant=caller.tenant(),
+        user_id=caller.user_id,
+        content=content,
+        conversation_id=conversation_id,
+        limit=asking.limit_of(caller, instance, request),
+        branch=branch,
+        key=asking.key_of(caller, request, body),
+        # Chats of a team are mostly with webhooks, which search for themselves.
+        searches_at_once=bool(content) and not request.url.path.startswith(TEAM_PATHS),
+    )
+
+
+def _position(spelled: str | None) -> Position:
+    if not spelled:
+        return START
+    position = Position.parse(spelled)
+    if position is None:
+        raise InvalidRequest("Last-Event-ID is no id of an event of ours.")
+    return position
+
+
+def _encoder(request: Request, dialect: Literal["team", "native"] | None, position: Position = START) -> Encoder:
+    """Return the encoder that is asked for, else that of the document whose path this is."""
+    if dialect is None:
+        dialect = "team" if request.url.path.startswith(TEAM_PATHS) else "native"
+    return TeamEncoder(position) if dialect == "team" else NativeEncoder(position)
