@@ -10,12 +10,15 @@ from typing import Final
 
 import msgspec
 
+from lib.providers.base import MOST_TOKENS
 from lib.settings import NO_PRICES, Price
 
 _TABLE: Final = Path(__file__).with_name("prices.json")
 _MILLION: Final = Decimal(1_000_000)
 _SMALLEST: Final = Decimal("0.00000001")
 """What the column holds: a token of the cheapest model costs five of these."""
+_LARGEST: Final = 1_000_000
+"""What it does not hold: no call costs that. An endpoint of a team's own may say anything of its tokens."""
 
 # What a vendor adds to a family's name for one of its versions: -2025-04-14, -0613, -001, -latest, -preview-09-2025.
 _VERSION: Final = re.compile(r"(?:-(?:\d{2,8}|latest|preview|exp))+")
@@ -40,7 +43,7 @@ def cost_of(
     *,
     on: date | None = None,
 ) -> Decimal | None:
-    """Return what a call cost in USD, to 8 places; None where no price or no count of tokens is known.
+    """Return what a call cost in USD, to 8 places; None where no price is known, or no count of tokens that can be one.
 
     A name that no price has is looked up without its version: `gpt-4.1-mini-2025-04-14` is a `gpt-4.1-mini`, the
     longest name that fits. Anything else behind a name makes it another model: a `gpt-5-pro` is no `gpt-5`.
@@ -54,10 +57,13 @@ def cost_of(
     """
     if not model or input_tokens is None or output_tokens is None:
         return None
+    if not (0 <= input_tokens <= MOST_TOKENS and 0 <= output_tokens <= MOST_TOKENS):
+        return None
     price = _find(model, own) or _listed(model, on or datetime.now(UTC).date())
     if price is None:
         return None
-    return ((price.input * input_tokens + price.output * output_tokens) / _MILLION).quantize(_SMALLEST)
+    cost = (price.input * input_tokens + price.output * output_tokens) / _MILLION
+    return cost.quantize(_SMALLEST) if cost < _LARGEST else None
 
 
 def _listed(model: str, on: date) -> Price | None:

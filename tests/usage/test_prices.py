@@ -57,6 +57,17 @@ def test_what_nobody_counted_costs_nobody_knows_what(read: int | None, written: 
     assert cost_of(None, 5, 5) is None
 
 
+@pytest.mark.parametrize(("read", "written"), [(-1, 5), (5, -1), (2**31, 5), (5, 10**30)])
+def test_a_count_that_can_be_none_costs_nobody_knows_what(read: int, written: int) -> None:
+    assert cost_of("gpt-4.1-mini", read, written) is None
+
+
+def test_a_cost_fits_its_column_or_is_not_known() -> None:
+    dear = {"dear": Price(Decimal(100_000), Decimal(100_000))}
+    assert cost_of("dear", 9_999_999, 0, dear) == Decimal("999999.9")
+    assert cost_of("dear", 10_000_000, 0, dear) is None
+
+
 def test_a_call_that_read_and_wrote_nothing_costs_nothing() -> None:
     assert cost_of("gpt-4.1-mini", 0, 0) == 0
 
