@@ -7,7 +7,7 @@ from typing import Final
 
 from lib.db.session import Connection, Database
 from lib.db.tenant import EVERY_TEAM
-from lib.store import password_resets, rate_limits, sessions, unfinished
+from lib.store import password_resets, rate_limits, sessions, turn_keys, unfinished
 
 BUDGET: Final = 20.0
 """Seconds after which no further batch is begun: a function on AWS Lambda has 29. The next run goes on."""
@@ -16,6 +16,7 @@ OVER: Final = {
     "limits": (rate_limits.purge, rate_limits.BATCH),
     "sessions": (sessions.purge, sessions.BATCH),
     "resets": (password_resets.purge, password_resets.BATCH),
+    "keys of turns": (turn_keys.purge, turn_keys.BATCH),
 }
 """What deletes a batch of what is over, and how many rows a batch has."""
 
@@ -25,8 +26,8 @@ _log = logging.getLogger("parley.jobs")
 async def reap(database: Database) -> int:
     """Mark the answers that nobody writes any more as interrupted, and return how many there were.
 
-    Delete the counts of attempts, the sessions and the resets of passwords that have long been over. It may run at any
-    time, and twice at once.
+    Delete the counts of attempts, the sessions, the resets of passwords and the keys of turns that have long been over.
+    It may run at any time, and twice at once.
 
     Raises:
         DatabaseUnavailable: Postgres is away; the batches before it stay done.

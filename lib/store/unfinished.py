@@ -27,6 +27,8 @@ _INTERRUPT = text("""
         SELECT id FROM messages
         WHERE status = 'streaming' AND created_at < now() - make_interval(secs => :seconds)
         ORDER BY created_at LIMIT :batch FOR UPDATE SKIP LOCKED
+    ), over AS (
+        DELETE FROM stream_events USING unfinished WHERE stream_events.message_id = unfinished.id
     )
     UPDATE messages SET status = 'interrupted' FROM unfinished WHERE messages.id = unfinished.id
 """)

@@ -1,0 +1,208 @@
+"""Turns in a conversation: sent, worded anew, answered again, and never two at a time."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.clients.workflow import GREETING, working
+from tests.doubles.openai_server import OpenAIServer
+from tests.doubles.upstream import Script
+from tests.fixtures.people import Asker, Found, someone
+from tests.fixtures.streams import events, team_frames, told
+from tests.fixtures.web import Deploy, Deployment, Rows
+
+AGENT = {"name": "Support Bot", "system_prompt": "You are a helpful customer support assistant."}
+
+
+async def conversation(asker: Asker, **body: Any) -> str:
+    made = await asker.ask("POST", "/api/v1/conversations", json=body)
+    assert made.status_code == 201, made.text
+    return made.json()["id"]
+
+
+async def say(asker: Asker, conversation_id: str, content: str) -> str:
+    """Send a message and return the answer's id."""
+    answer = await asker.ask("POST", f"/api/v1/conversations/{conversation_id}/messages", json={"content": content})
+    assert events(answer.text)[-1].kind == "finished", answer.text
+    return answer.headers["x-message-id"]
+
+
+async def shown(asker: Asker, conversation_id: str) -> list[tuple[str, str]]:
+    """Return the path that a conversation shows: who said what."""
+    answer = await asker.ask("GET", f"/api/v1/conversations/{conversation_id}")
+    return [(message["role"], message["content"]) for message in answer.json()["messages"]]
+
+
+def asked(openai_double: OpenAIServer) -> list[str]:
+    """Return what the model was asked last, less its instructions."""
+    return [message["content"] for message in openai_double.calls[-1].body["messages"][1:]]
+
+
+async def test_a_message_is_answered_in_the_frames_of_its_path(parley: Deployment) -> None:
+    asker = await someone(parley)
+    conversation_id = await conversation(asker)
+    native = await asker.ask("POST", f"/conversations/{conversation_id}/messages", json={"content": "Hi"})
+    assert told(events(native.text))["text"] == "Hello, world."
+    team = await asker.ask("POST", f"/api/chats/{conversation_id}/messages", json={"content": "Hi"})
+    frames = team_frames(team.text)
+    assert [frame["type"] for frame in frames][-1] == "done"
+    assert frames[-1]["data"]["message"] == "Stream completed"
+    other = await asker.ask("POST", f"/api/chats/{conversation_id}/messages?protocol=native", json={"content": "Hi"})
+    assert events(other.text)[-1].kind == "finished"
+
+
+async def test_a_webhook_answers_the_conversations_it_is_the_agent_of(deploy: Deploy, found: Found) -> None:
+    parley, team_id = await deploy(), await found()
+    async with working() as workflow:
+        admin = await someone(parley, "admin", team_id=team_id)
+        made = await admin.ask(
+            "POST", "/api/agents", json={**AGENT, "webhook_url": workflow.url, "webhook_token": "secret_token_123"}
+        )
+        asker = await someone(parley, team_id=team_id)
+        conversation_id = await conversation(asker, agent_id=made.json()["id"])
+        for _ in range(2):
+            answer = await asker.ask(
+                "POST", f"/api/chats/{conversation_id}/messages", json={"content": "Hello, I need help"}
+            )
+        frames = team_frames(answer.text)
+        assert frames[0] == {
+            "type": "status",
+            "data": {"description": "Sending request to n8n webhook...", "level": "info", "done": False},
+        }
+        assert "".join(frame["data"]["content"] for frame in frames if frame["type"] == "message") == "".join(GREETING)
+        said = [(message["role"], message["content"]) for message in workflow.bodies[-1]["messages"]]
+        assert said == [
+            ("user", "Hello, I need help"),
+            ("assistant", "".join(GREETING)),
+            ("user", "Hello, I need help"),
+        ]
+        assert all(message["timestamp"] for message in workflow.bodies[-1]["messages"])
+        assert workflow.bodies[-1]["system_prompt"] == AGENT["system_prompt"]
+        assert workflow.tokens == ["Bearer secret_token_123"] * 2
+
+
+async def test_a_model_agent_has_its_own_instructions_and_settings(
+    parley: Deployment, openai_double: OpenAIServer, found: Found
+) -> None:
+    admin = await someone(parley, "admin", team_id=await found())
+    made = await admin.ask(
+        "POST", "/api/agents", json={**AGENT, "config": {"model": "double-1", "temperature": 0.7, "max_tokens": 2000}}
+    )
+    conversation_id = await conversation(admin, agent_id=made.json()["id"])
+    await say(admin, conversation_id, "Hi")
+    body = openai_double.calls[-1].body
+    assert body["messages"][0] == {"role": "system", "content": AGENT["system_prompt"]}
+    assert (body["temperature"], body["max_tokens"]) == (0.7, 2000)
+    await admin.ask("PUT", f"/api/agents/{made.json()['id']}", json={"is_active": False})
+    refused = await admin.ask("POST", f"/api/chats/{conversation_id}/messages", json={"content": "Still there?"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "agent_unavailable")
+
+
+async def test_a_deployment_without_a_model_has_its_agents_answer(deploy: Deploy, found: Found) -> None:
+    parley = await deploy(openai_api_key=None)
+    async with working() as workflow:
+        admin = await someone(parley, "admin", team_id=await found())
+        made = await admin.ask("POST", "/api/agents", json={**AGENT, "webhook_url": workflow.url})
+        answer = await admin.ask("POST", "/conversations/chat", json={"message": "Hi", "agent_id": made.json()["id"]})
+        assert answer.json()["response"] == "".join(GREETING)
+    nobody = await admin.ask("POST", "/conversations/chat", json={"message": "Hi"})
+    assert (nobody.status_code, nobody.json()["code"]) == (503, "no_provider")
+
+
+async def test_the_flow_opens_conversations_and_goes_on_with_them(parley: Deployment) -> None:
+    asker = await someone(parley)
+    first = await asker.ask("POST", "/conversations/chat", json={"message": "Hello, how are you?"})
+    assert (first.status_code, first.json()["response"], first.json()["role"]) == (200, "Hello, world.", "assistant")
+    body = {"message": "And now?", "stream": True, "conversation_id": first.json()["conversation_id"]}
+    second = await asker.ask("POST", "/conversations/chat/stream", json=body)
+    assert told(events(second.text))["text"] == "Hello, world."
+    assert len(await shown(asker, first.json()["conversation_id"])) == 4
+
+
+async def test_another_wording_branches_and_the_old_branch_can_be_shown_again(
+    parley: Deployment, openai_double: OpenAIServer
+) -> None:
+    asker = await someone(parley)
+    conversation_id = await conversation(asker)
+    await say(asker, conversation_id, "One")
+    second = await say(asker, conversation_id, "Two")
+    before = await shown(asker, conversation_id)
+    path = f"/api/v1/conversations/{conversation_id}/messages"
+    question_id = (await asker.ask("GET", f"{path}/{second}")).json()["parent_id"]
+    openai_double.play(Script.saying("Another answer."))
+    edited = await asker.ask("POST", f"{path}/{question_id}/edit", json={"content": "Other"})
+    assert events(edited.text)[-1].kind == "finished"
+    assert asked(openai_double) == ["One", "Hello, world.", "Other"]
+    assert await shown(asker, conversation_id) == [
+        *before[:2],
+        ("user", "Other"),
+        ("assistant", "Another answer."),
+    ]
+    back = await asker.ask("POST", f"{path}/{second}/activate")
+    assert back.status_code < 300, back.text
+    assert await shown(asker, conversation_id) == before
+
+
+async def test_another_answer_takes_the_place_of_the_first_which_stays(
+    parley: Deployment, openai_double: OpenAIServer
+) -> None:
+    asker = await someone(parley)
+    conversation_id = await conversation(asker)
+    first = await say(asker, conversation_id, "One")
+    path = f"/api/v1/conversations/{conversation_id}/messages"
+    openai_double.play(Script.saying("Another answer."))
+    again = await asker.ask("POST", f"{path}/{first}/regenerate")
+    assert asked(openai_double) == ["One"]
+    assert await shown(asker, conversation_id) == [("user", "One"), ("assistant", "Another answer.")]
+    siblings = (await asker.ask("GET", f"{path}/{again.headers['x-message-id']}")).json()["siblings"]
+    assert siblings == [first]
+
+
+async def test_of_two_tabs_one_is_told_to_wait(parley: Deployment, openai_double: OpenAIServer, rows: Rows) -> None:
+    asker = await someone(parley)
+    conversation_id = await conversation(asker)
+    openai_double.play(Script.saying("One two three", stall_at=1))
+    first = asyncio.create_task(
+        asker.ask("POST", f"/api/v1/conversations/{conversation_id}/messages", json={"content": "First"})
+    )
+    await openai_double.next_call()
+    second = await asker.ask("POST", f"/api/v1/conversations/{conversation_id}/messages", json={"content": "Second"})
+    assert (second.status_code, second.json()["code"]) == (409, "conversation_busy")
+    assert second.headers["retry-after"]
+    openai_double.resume()
+    assert events((await first).text)[-1].kind == "finished"
+    await say(asker, conversation_id, "Second, again")
+    assert [content for role, content in await shown(asker, conversation_id) if role == "user"] == [
+        "First",
+        "Second, again",
+    ]
+
+
+@pytest.mark.parametrize("what", ["edit", "regenerate"])
+async def test_nothing_branches_while_the_database_is_away(deploy: Deploy, what: str, parley: Deployment) -> None:
+    asker = await someone(parley)
+    conversation_id = await conversation(asker)
+    message_id = await say(asker, conversation_id, "One")
+    away = await deploy(DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
+    answer = await asker.at(away).ask(
+        "POST",
+        f"/api/v1/conversations/{conversation_id}/messages/{message_id}/{what}",
+        json={"content": "Other"} if what == "edit" else None,
+    )
+    assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+
+
+async def test_a_title_comes_after_the_first_answer_and_a_users_own_stays(
+    deploy: Deploy, openai_double: OpenAIServer
+) -> None:
+    parley = await deploy(title_model=None)
+    asker = await someone(parley)
+    openai_double.play(Script.saying("Bees dance."), Script.saying("How Bees Dance"), Script.saying("Yes."))
+    conversation_id = await conversation(asker)
+    await say(asker, conversation_id, "Do bees dance, and how do they do that?")
+    async with asyncio.timeout(5):
+        while (await asker.ask("GET", f"/api/chats/{conversation_id}")).json()["title"] != "How Bees Dance":
+            pass
+    await say(asker, conversation_id, "Really?")
+    assert len(openai_double.calls) == 3
