@@ -242,7 +242,7 @@ def _afterwards(
     if turn.opens:
         newest = deps.settings.retention_conversations
         yield partial(retain, deps.database, team_id=turn.team_id, user_id=user_id, newest=newest)
-    if begun and begun.untitled and len(begun.history) < TITLED_WITHIN:
+    if begun and _titles(begun, deps):
         yield partial(
             deps.titler.title,
             deps.database,
@@ -251,6 +251,13 @@ def _afterwards(
             question=turn.question,
             answer=progress.text,
         )
+
+
+def _titles(begun: Begun, deps: TurnDeps) -> bool:
+    """Tell whether a model names the conversation: none that the operator did not name reads what it was not asked."""
+    agent = begun.agent
+    was_asked = agent is None or (agent.kind == "model" and agent.base_url is None)
+    return begun.untitled and len(begun.history) < TITLED_WITHIN and (was_asked or bool(deps.settings.title_model))
 
 
 async def _fail(turn: TurnRecord, error: Exception, deps: TurnDeps, progress: Progress) -> Failed:

@@ -136,7 +136,8 @@ _CHATS = text(f"""
     ), per_model AS (SELECT model, sum(turns) AS turns FROM turn GROUP BY model ORDER BY 2 DESC, 1 LIMIT 20),
     per_outcome AS (
         SELECT known.outcome, coalesce(sum(turns), 0) AS turns
-        FROM (VALUES ('complete'), ('interrupted'), ('failed')) AS known (outcome) LEFT JOIN turn USING (outcome)
+        FROM (VALUES ('complete'), ('stopped'), ('interrupted'), ('failed')) AS known (outcome)
+        LEFT JOIN turn USING (outcome)
         GROUP BY 1
     )
     SELECT CAST(jsonb_build_object(

@@ -266,7 +266,10 @@ async def test_chats_are_counted_as_kept_and_turns_for_each_of_fourteen_days(par
     assert report["conversations"] == {"total": 2, "of_users": 1, "of_guests": 1, "in_workspaces": 0}
     assert (report["messages"], report["average_messages"]) == ({"total": 6, "streaming": 0}, 3.0)
     turns = report["turns"]
-    assert (turns["total"], turns["by_outcome"]) == (3, {"complete": 1, "failed": 1, "interrupted": 1})
+    assert (turns["total"], turns["by_outcome"]) == (
+        3,
+        {"complete": 1, "stopped": 0, "failed": 1, "interrupted": 1},
+    )
     assert turns["by_model"] == {"model-1": 1, "model-2": 1, "none": 1}
     assert (turns["average_input_tokens"], turns["average_output_tokens"]) == (150, 30)
     today = datetime.now(UTC).date()
