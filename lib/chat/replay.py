@@ -1,7 +1,7 @@
 """A turn's events a second time: from the batches of an answer that is being written, or from one that is there."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -61,15 +61,19 @@ def unpack(packed: bytes) -> Iterator[TurnEvent]:
         yield msgspec.msgpack.decode(fields, type=_KINDS[kind])
 
 
-async def follow(database: Database, followed: Followed) -> AsyncGenerator[TurnEvent]:
+async def follow(
+    database: Database, followed: Followed, recall: Callable[[TurnEvent], None] | None = None
+) -> AsyncGenerator[TurnEvent]:
     """Yield what comes after a position of a turn, to its end, whichever instance runs it. Nothing comes twice.
+
+    `recall` is told of what comes before.
 
     Raises:
         ConversationNotFound, MessageNotFound: before the first event; there is no such answer of this caller.
         Unauthenticated: likewise; or later, when the caller signs out meanwhile.
         DatabaseUnavailable: before the first event.
     """
-    reader = _Reader(followed.position)
+    reader = _Reader(followed.position, recall)
     clock = asyncio.get_running_loop().time
     answer, heard = await _look(database, followed, reader.number), clock()
     while True:
@@ -101,8 +105,9 @@ async def _look(database: Database, followed: Followed, after: int) -> Answer:
 class _Reader:
     """Keeps in mind what was read, and leaves it out of whatever record of the turn comes next."""
 
-    def __init__(self, position: Position) -> None:
+    def __init__(self, position: Position, recall: Callable[[TurnEvent], None] | None) -> None:
         self.number = 0
+        self._recall = recall
         self._position = position
         self._at = START
 
@@ -125,6 +130,8 @@ class _Reader:
             if rest is not None:
                 self._position = self._position.after(rest)
                 yield rest
+            elif self._recall is not None:
+                self._recall(event)
 
 
 def told(answer: Answer, answer_id: UUID) -> Iterator[TurnEvent]:

@@ -13,3 +13,7 @@ class Encoder(Protocol):
     def encode(self, event: TurnEvent) -> bytes:
         """Return the frame or frames of this event; nothing for an event the protocol has no word for."""
         ...
+
+    def recall(self, event: TurnEvent) -> None:
+        """Take note of an event that the reader has had already, for what later frames tell of it."""
+        ...

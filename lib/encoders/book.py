@@ -40,10 +40,8 @@ class BookEncoder:
         match event:
             case TextDelta(text):
                 return _frame({"content": text, "status": "partial"})
-            case Started():
-                self._started = event
-            case Sources():
-                self._sources = event
+            case Started() | Sources():
+                self.recall(event)
             case Finished():
                 return _frame(self.success(event))
             case Failed():
@@ -53,6 +51,13 @@ class BookEncoder:
             case _:
                 assert_never(event)
         return b""
+
+    def recall(self, event: TurnEvent) -> None:
+        """Take note of the turn's ids and sources, which the last frame tells."""
+        if isinstance(event, Started):
+            self._started = event
+        elif isinstance(event, Sources):
+            self._sources = event
 
     def success(self, finished: Finished) -> dict[str, Any]:
         """Return the whole answer, as the last frame and the answer in one piece show it."""

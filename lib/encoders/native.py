@@ -42,6 +42,9 @@ class NativeEncoder:
         """Return the event as one SSE frame."""
         return b"event: %b\nid: %b\ndata: %b\n\n" % (_kind(event), self._ids.of(event), _to_json(event))
 
+    def recall(self, event: TurnEvent) -> None:
+        """Take no note: each event tells of itself alone."""
+
 
 def _kind(event: TurnEvent) -> bytes:
     match event:

@@ -45,10 +45,8 @@ class TeamEncoder:
                 return _frame(number, "message", {"content": text})
             case Status(description, level):
                 return _frame(number, "status", {"description": description, "level": level, "done": False})
-            case Started():
-                self._started = event
-            case Sources():
-                self._sources = event
+            case Started() | Sources():
+                self.recall(event)
             case Finished():
                 return _frame(number, "done", self._done(event))
             case Failed():
@@ -58,6 +56,13 @@ class TeamEncoder:
             case _:
                 assert_never(event)
         return b""
+
+    def recall(self, event: TurnEvent) -> None:
+        """Take note of the turn's ids and sources, which the last frame tells."""
+        if isinstance(event, Started):
+            self._started = event
+        elif isinstance(event, Sources):
+            self._sources = event
 
     def _done(self, finished: Finished) -> dict[str, Any]:
         cited = set(finished.cited)

@@ -160,7 +160,8 @@ async def test_the_teams_stream_is_taken_up_in_the_teams_frames(
     assert "".join(
         frame["data"]["content"] for frame in [frames[0], *team_frames(again.text)] if frame["type"] == "message"
     ) == ("One two three")
-    assert team_frames(again.text)[-1]["type"] == "done"
+    assert team_frames(again.text)[-1] == frames[-1]
+    assert (frames[-1]["type"], frames[-1]["data"]["message_id"]) == ("done", answer.headers["x-message-id"])
 
 
 @pytest.mark.parametrize("last", ["x", "1.2", "1.1.1.1.1"])

@@ -114,11 +114,12 @@ async def take_up(
     asking.refuse_strange_guests(caller, instance)
     position = _position(last_event_id if after is None else after)
     followed = Followed(caller.tenant(), caller.user_id, conversation_id, message_id, position)
-    events = follow(instance.database, followed)
+    encoder = _encoder(request, dialect, position)
+    events = follow(instance.database, followed, encoder.recall)
     first = await anext(events, None)
     if first is None:
         return Response(status_code=204)
-    return EventStream(first, events, _encoder(request, dialect, position))
+    return EventStream(first, events, encoder)
 
 
 @router.post("/{conversation_id}/messages/{message_id}/stop")
