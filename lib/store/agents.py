@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 import msgspec
@@ -197,7 +197,8 @@ def _agent(row: Mapping[Any, Any]) -> KeptAgent:
 
 def _hosts(value: object) -> frozenset[str]:
     """Read what an operator wrote into a team's settings."""
-    return msgspec.convert(value, frozenset[str]) if isinstance(value, list) else frozenset()
+    hosts = cast("list[object]", value) if isinstance(value, list) else []
+    return frozenset(host for host in hosts if isinstance(host, str))
 
 
 def _json(value: object) -> str:

@@ -56,7 +56,7 @@ def models(answers: Answering) -> list[str]:
     return [provider.model for provider in answers.providers]
 
 
-TWO: Final = {"gemini_api_key": "key", "chat_model": "first-1"}
+TWO: Final[dict[str, Any]] = {"gemini_api_key": "key", "chat_model": "first-1"}
 
 
 @pytest.mark.parametrize(

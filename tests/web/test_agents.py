@@ -326,7 +326,7 @@ async def test_an_agent_that_does_not_hold_together_is_refused(
 ) -> None:
     refused = await admin.ask("POST", PATH, json={"name": "Torn"} | fields)
     assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
-    assert await rows("SELECT FROM agents WHERE team_id = %s", team_id) == []
+    assert await rows("SELECT 1 FROM agents WHERE team_id = %s", team_id) == []
 
 
 async def test_another_kind_takes_what_was_the_first_ones_away(admin: Asker, rows: Rows) -> None:
