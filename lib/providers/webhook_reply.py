@@ -21,7 +21,7 @@ _TOO_LARGE: Final = "The agent's webhook sent more than 8 MB."
 _A_PAGE: Final = "The agent's webhook answered with a web page. Is this its address, and is its workflow active?"
 
 _BOM: Final = b"\xef\xbb\xbf"
-_BLANK: Final = re.compile(rb"(\s|\xef\xbb\xbf)+")
+_BLANK: Final = re.compile(rb"(?:\s++|\xef\xbb\xbf)++")  # possessive: nothing is remembered to try again
 _PAGE: Final = re.compile(rb"<(!doctype|!--|\?xml|(html|head|body|title|meta|script|style)\b)", re.IGNORECASE)
 _PAGE_BYTES: Final = 16
 _FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
