@@ -56,7 +56,7 @@ class Parts(Base):
     title_model: str | None = Field(
         default=None,
         description="model that names conversations, an entry as in PROVIDERS: openai:gpt-4.1-nano; or off: the first"
-        " line of the question names them. Default: the first provider that answers",
+        " line of the question names them. Default: the first provider",
     )
     embedding_base_url: str | None = Field(
         default=None,
