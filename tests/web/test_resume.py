@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.doubles.openai_server import OpenAIServer
+from tests.doubles.proxy import PostgresProxy
 from tests.doubles.upstream import Script
 from tests.fixtures.people import Asker, someone
 from tests.fixtures.streams import Event, events, team_frames, told
@@ -199,3 +200,23 @@ async def test_an_answer_that_a_killed_function_left_ends_as_interrupted(
     )
     read = await take_up(asker, stream_of(conversation_id, message_id), None)
     assert (read[-1].kind, read[-1].data["code"]) == ("failed", "interrupted")
+
+
+async def test_a_batch_that_was_kept_unheard_comes_once(
+    deploy: Deploy, proxy: PostgresProxy, openai_double: OpenAIServer, rows: Rows
+) -> None:
+    here, there = await deploy(DATABASE_URL=proxy.url), await deploy()
+    asker = await someone(there)
+    conversation_id = await conversation(asker)
+    openai_double.play(Script(pieces=tuple(f"piece {number} " for number in range(60)), pace=0.05))
+    sending = asyncio.create_task(send(asker.at(here), conversation_id))
+    for _ in range(2):
+        await openai_double.next_call()
+    (message,) = await rows(
+        "SELECT id FROM messages WHERE conversation_id = %s AND status = 'streaming'", conversation_id
+    )
+    following = asyncio.create_task(take_up(asker, stream_of(conversation_id, str(message["id"])), None))
+    while not await rows("SELECT 1 FROM stream_events WHERE message_id = %s", message["id"]):
+        pass
+    proxy.swallow()
+    assert told(await following)["text"] == told(events((await sending).text))["text"]
