@@ -43,7 +43,7 @@ class OpenAIServer(Upstream):
         if (response := self.outright(script)) is not None:
             return response
         if script.rejects in call.body:
-            words = {"message": f"Unrecognized request argument: {script.rejects}", "type": "invalid_request_error"}
+            words = {"message": f"Unsupported parameter: '{script.rejects}'", "type": "invalid_request_error"}
             return web.json_response({"error": words}, status=400)
         model = call.body["model"]
         if not (call.body.get("stream") and script.streams):

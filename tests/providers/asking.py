@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from lib.errors import ProviderError
-from lib.providers.base import Chunk, PromptMessage, Provider, Reasoning, Text, TokenUsage
+from lib.providers.base import DEFAULTS, Chunk, Options, PromptMessage, Provider, Reasoning, Text, TokenUsage
 
 QUESTION = (PromptMessage("system", "Answer briefly."), PromptMessage("user", "What is in the harbour?"))
 
@@ -20,9 +20,11 @@ class Answer:
     usage: TokenUsage | None
 
 
-async def ask(provider: Provider, messages: tuple[PromptMessage, ...] = QUESTION) -> Answer:
+async def ask(
+    provider: Provider, messages: tuple[PromptMessage, ...] = QUESTION, options: Options = DEFAULTS
+) -> Answer:
     """Return the whole answer to `messages`."""
-    return joined([chunk async for chunk in provider.stream(messages)])
+    return joined([chunk async for chunk in provider.stream(messages, options)])
 
 
 async def ask_in_vain(provider: Provider) -> tuple[Answer, ProviderError]:

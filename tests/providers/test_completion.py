@@ -89,6 +89,14 @@ def test_garbage_never_counts_as_an_answer(garbage: bytes) -> None:
         read([b"data: {" + garbage + b"\n"])
 
 
+@pytest.mark.parametrize(("read", "written"), [(-1, 1), (1, 2**31), (2**62, 1)])
+def test_tokens_that_no_table_holds_are_not_believed(read: int, written: int) -> None:
+    reader = CompletionReader()
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":%d,"completion_tokens":%d}}\n\n' % (read, written)
+    assert list(reader.feed(frame(delta={"content": "Hi"}) + usage + b"data: [DONE]\n\n")) == [Text("Hi")]
+    assert reader.usage is None
+
+
 def test_texts_that_arrive_together_are_one_piece() -> None:
     arrived = frame(delta={"reasoning": "a"}) + frame(delta={"content": "b"}) + frame(delta={"content": "c"})
     assert list(CompletionReader().feed(arrived)) == [Reasoning("a"), Text("bc")]

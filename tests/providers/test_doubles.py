@@ -6,7 +6,7 @@ from typing import Any
 import openai
 import pytest
 
-from lib.providers.base import PromptMessage, TokenUsage
+from lib.providers.base import Options, PromptMessage, TokenUsage
 from lib.providers.openai import OpenAIProvider
 from tests.doubles.openai_server import OpenAIServer, embedding
 from tests.doubles.upstream import Script
@@ -81,6 +81,30 @@ async def test_the_request_is_what_the_official_client_sends(
     assert {name: mine.headers[name] for name in ("Authorization", "Content-Type")} == {
         name: theirs.headers[name] for name in ("Authorization", "Content-Type")
     }
+
+
+async def test_wishes_are_what_the_official_client_sends(
+    openai_double: OpenAIServer, official: openai.AsyncOpenAI, ours: OpenAIProvider
+) -> None:
+    await official.chat.completions.create(
+        model="m",
+        messages=QUESTION,
+        stream=True,
+        stream_options={"include_usage": True},
+        temperature=0.2,
+        top_p=0.5,
+        max_tokens=7,
+        presence_penalty=0.1,
+        frequency_penalty=-0.1,
+        seed=3,
+        stop=["END"],
+    )
+    wishes = Options(
+        temperature=0.2, top_p=0.5, max_tokens=7, presence_penalty=0.1, frequency_penalty=-0.1, seed=3, stop=("END",)
+    )
+    await ask(ours, (PromptMessage("user", QUESTION[0]["content"]),), wishes)
+    theirs, mine = openai_double.calls
+    assert mine.body == theirs.body
 
 
 @pytest.mark.parametrize(

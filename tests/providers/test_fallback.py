@@ -6,7 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from lib.errors import ProviderError, ProviderRefused, ProviderTimeout
-from lib.providers.base import PromptMessage, Text
+from lib.providers.base import Options, PromptMessage, Text
 from lib.providers.fallback import Fallback, Limits
 from lib.providers.openai import OpenAIProvider
 from tests.doubles.openai_server import OpenAIServer
@@ -24,8 +24,8 @@ async def answer(asked: Fallback) -> str:
     return "".join([chunk.text async for chunk in asked.stream(MESSAGES) if isinstance(chunk, Text)])
 
 
-def fallback(providers: list[OpenAIProvider], limits: Limits) -> Fallback:
-    return Fallback(providers, limits, began=asyncio.get_running_loop().time())
+def fallback(providers: list[OpenAIProvider], limits: Limits, *, again: bool = True) -> Fallback:
+    return Fallback(providers, limits, began=asyncio.get_running_loop().time(), again=again)
 
 
 def models_asked(server: OpenAIServer) -> list[str]:
@@ -97,3 +97,40 @@ async def test_a_slow_reader_is_not_held_against_the_provider(openai_double: Ope
                 said.append(chunk.text)
                 await asyncio.sleep(0.2)
     assert "".join(said) == "One two three"
+
+
+async def test_wishes_reach_whoever_answers(openai_double: OpenAIServer) -> None:
+    openai_double.play(Script(status=500), Script.saying("Second."))
+    both = fallback([provider(openai_double), provider(openai_double, "second")], PATIENT)
+    async for _ in both.stream(MESSAGES, Options(seed=7)):
+        pass
+    assert [call.body["seed"] for call in openai_double.calls] == [7, 7]
+
+
+@pytest.mark.parametrize("script", [Script(status=500), Script(cut_at=0), Script(raw=b"data: [DONE]\n\n")])
+async def test_who_may_not_be_asked_again_is_not(openai_double: OpenAIServer, script: Script) -> None:
+    openai_double.play(script)
+    with pytest.raises(ProviderError):
+        await answer(fallback([provider(openai_double), provider(openai_double, "second")], PATIENT, again=False))
+    assert models_asked(openai_double) == ["first"]
+
+
+@pytest.mark.parametrize("script", [Script(stall_at=0), Script(stall_at=2)], ids=["before it speaks", "between"])
+async def test_who_is_asked_once_may_be_silent_as_long_as_the_turn_lasts(
+    openai_double: OpenAIServer, script: Script
+) -> None:
+    openai_double.play(script)
+    asked = asyncio.ensure_future(
+        answer(fallback([provider(openai_double)], Limits(first_token=0.05, stall=0.05, whole=10), again=False))
+    )
+    await openai_double.next_call()
+    done, _ = await asyncio.wait({asked}, timeout=0.3)
+    assert not done
+    openai_double.resume()
+    assert await asked == "Hello, world."
+
+
+async def test_who_is_asked_once_is_given_up_at_the_end_of_the_turn(openai_double: OpenAIServer) -> None:
+    openai_double.play(Script(stall_at=1))
+    with pytest.raises(ProviderTimeout):
+        await answer(fallback([provider(openai_double)], Limits(5, 5, 0.2), again=False))

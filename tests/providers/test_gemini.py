@@ -4,7 +4,7 @@ import logging
 import pytest
 
 from lib.errors import ContextTooLong, ProviderError, ProviderRateLimited, ProviderRefused
-from lib.providers.base import PromptMessage, Text, TokenUsage
+from lib.providers.base import Options, PromptMessage, Text, TokenUsage
 from lib.providers.gemini import GeminiProvider
 from tests.doubles.gemini_server import BLOCKED, GEMINI, GeminiServer, failing
 from tests.doubles.upstream import Script
@@ -48,6 +48,33 @@ async def test_the_request_has_the_key_the_instructions_and_the_turns_of_both_si
         {"role": "model", "parts": [{"text": "Hello!"}]},
         {"role": "user", "parts": [{"text": "A passage."}, {"text": "A question."}]},
     ]
+
+
+async def test_wishes_are_told_in_geminis_words(gemini_double: GeminiServer, provider: GeminiProvider) -> None:
+    await ask(provider)
+    await ask(
+        provider,
+        options=Options(
+            temperature=0.2,
+            top_p=0.5,
+            max_tokens=7,
+            presence_penalty=0.1,
+            frequency_penalty=-0.1,
+            seed=3,
+            stop=("END",),
+        ),
+    )
+    without, with_wishes = gemini_double.calls
+    assert without.body.get("generationConfig", {}) == {}
+    assert with_wishes.body["generationConfig"] == {
+        "temperature": 0.2,
+        "topP": 0.5,
+        "maxOutputTokens": 7,
+        "presencePenalty": 0.1,
+        "frequencyPenalty": -0.1,
+        "seed": 3,
+        "stopSequences": ["END"],
+    }
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,23 @@ import asyncio
 import json
 import logging
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import pytest
 
-from lib.errors import ContextTooLong, ProviderError, ProviderRateLimited, ProviderRefused, ProviderTimeout
+from lib.errors import (
+    AddressRefused,
+    ContextTooLong,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderRefused,
+    ProviderTimeout,
+)
+from lib.guarded import Guard
 from lib.http import close_http_session
-from lib.providers.base import PromptMessage, Text, TokenUsage
+from lib.providers.base import Options, PromptMessage, Text, TokenUsage
 from lib.providers.faults import faults_as_ours
 from lib.providers.openai import OpenAIProvider
 from tests.doubles.openai_server import OpenAIServer
@@ -79,6 +88,53 @@ async def test_an_endpoint_that_rejects_stream_options_is_asked_without_and_reme
     for _ in range(2):
         assert await ask(provider) == Answer("Hello, world.", "", None)
     assert ["stream_options" in call.body for call in openai_double.calls] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("refused", "fields"),
+    [
+        ("max_tokens", [{"max_tokens", "seed"}, {"max_completion_tokens", "seed"}, {"max_completion_tokens", "seed"}]),
+        ("seed", [{"max_tokens", "seed"}, {"max_tokens"}, {"max_tokens"}]),
+    ],
+)
+async def test_a_wish_that_is_refused_is_told_otherwise_or_left_out_and_remembered(
+    openai_double: OpenAIServer, provider: OpenAIProvider, refused: str, fields: list[set[str]]
+) -> None:
+    openai_double.play(Script(rejects=refused))
+    for _ in range(2):
+        assert (await ask(provider, options=Options(max_tokens=7, seed=1))).text == "Hello, world."
+    asked = [call.body.keys() & {"max_tokens", "max_completion_tokens", "seed"} for call in openai_double.calls]
+    assert asked == fields
+
+
+async def test_wishes_are_told_and_when_a_message_was_said_is_not(
+    openai_double: OpenAIServer, provider: OpenAIProvider
+) -> None:
+    said = PromptMessage("user", "Hi", datetime(2025, 1, 1, tzinfo=UTC))
+    await ask(provider, (said,), Options(temperature=0.2, stop=("END",)))
+    body = openai_double.calls[0].body
+    assert body["messages"] == [{"role": "user", "content": "Hi"}]
+    assert (body["temperature"], body["stop"]) == (0.2, ["END"])
+
+
+async def test_a_refusal_for_good_is_asked_no_second_time(
+    openai_double: OpenAIServer, provider: OpenAIProvider
+) -> None:
+    openai_double.play(Script(status=400, error=fault("temperature must be at most 2")))
+    with pytest.raises(ProviderError):
+        await ask(provider, options=Options(temperature=9))
+    assert len(openai_double.calls) == 1
+
+
+async def test_a_teams_own_endpoint_is_asked_through_the_guard(openai_double: OpenAIServer) -> None:
+    def own(allowed: str) -> OpenAIProvider:
+        guard = Guard(frozenset({allowed}), https_only=True)
+        return OpenAIProvider(openai_double.base_url, KEY, "m", send=guard.send)
+
+    assert (await ask(own("127.0.0.1"))).text == "Hello, world."
+    with pytest.raises(AddressRefused):
+        await ask(own("elsewhere.example"))
+    assert len(openai_double.calls) == 1
 
 
 async def test_a_body_left_open_after_its_end_is_a_whole_answer(
