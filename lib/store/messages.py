@@ -149,7 +149,8 @@ _RATE: Final = text(f"""
 
 # The statement reads the tree as it was when it began. If it then had to wait for another that changed the conversation
 # (a turn, or another switch: each changes the conversation's row), what it read is old: the row is not the version that
-# it saw, nothing is switched, and it is tried again.
+# it saw, nothing is switched, and it is tried again. Each step along the tree is a look-up of its own; a join, or an
+# order with a limit, might be planned as a walk through all messages.
 _ACTIVATE: Final = text(f"""
     WITH RECURSIVE own AS (
         SELECT conversations.id, conversations.xmin AS version,
@@ -161,16 +162,17 @@ _ACTIVATE: Final = text(f"""
     ), above AS (
         SELECT id, parent_id FROM target
         UNION ALL
-        SELECT messages.id, messages.parent_id
-        FROM above JOIN messages ON messages.id = above.parent_id AND messages.conversation_id = :conversation_id
+        SELECT before.id, before.parent_id FROM above CROSS JOIN LATERAL (
+            SELECT id, parent_id FROM messages
+            WHERE id = above.parent_id AND conversation_id = :conversation_id LIMIT 1
+        ) AS before
     ), below AS (
         SELECT id FROM target
         UNION ALL
         SELECT next.id FROM below CROSS JOIN LATERAL (
-            SELECT messages.id FROM messages
-            WHERE messages.conversation_id = :conversation_id AND messages.parent_id = below.id
-            ORDER BY messages.id DESC LIMIT 1
-        ) AS next
+            SELECT (array_agg(id ORDER BY id DESC))[1] AS id FROM messages
+            WHERE conversation_id = :conversation_id AND parent_id = below.id
+        ) AS next WHERE next.id IS NOT NULL
     ), path AS MATERIALIZED (
         SELECT id FROM above UNION SELECT id FROM below
     ), held AS (
