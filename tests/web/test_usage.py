@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from lib.ids import new_id
+from lib.settings import Price
 from lib.store import usage
 from tests.fixtures.people import Asker, Found, someone
-from tests.fixtures.web import Deployment, Rows
+from tests.fixtures.web import Deploy, Deployment, Rows
 
 DAY = "2026-03-10"
 WEEK = {"from": "2026-03-08", "to": "2026-03-14"}
@@ -263,3 +265,34 @@ async def test_only_a_team_is_told_by_user(parley: Deployment, team_id: UUID) ->
     one = await someone(parley, "admin", team_id=team_id)
     assert (await one.ask("GET", "/api/v1/usage", params={"group": "user"})).status_code == 422
     assert (await one.ask("GET", "/api/v1/usage/team", params={"group": "user"})).status_code == 200
+
+
+async def test_a_turn_is_kept_with_what_it_cost(deploy: Deploy, team_id: UUID) -> None:
+    parley = await deploy(chat_model="gpt-4.1-mini-2025-04-14")
+    await parley.sign_up(team_id=team_id)
+    assert (await parley.ask()).status_code == 200
+    assert (await parley.stream())[-1]["status"] == "success"
+    told = (await parley.client.get("/api/v1/usage", params={"group": "model"})).json()
+    assert told["totals"] == {
+        "turns": 2,
+        "input_tokens": 24,
+        "output_tokens": 8,
+        "cost_usd": "0.00002240",
+        "turns_without_cost": 0,
+    }
+    assert [each["key"] for each in told["groups"]] == ["gpt-4.1-mini-2025-04-14"]
+
+
+async def test_a_turn_costs_what_the_operator_pays(deploy: Deploy, team_id: UUID) -> None:
+    parley = await deploy(model_prices={"double-1": Price(Decimal(1000), Decimal(2000))})
+    await parley.sign_up(team_id=team_id)
+    await parley.ask()
+    assert (await parley.client.get("/api/v1/usage")).json()["totals"]["cost_usd"] == "0.02000000"
+
+
+async def test_a_turn_of_a_model_without_a_price_is_kept_without_a_cost(deploy: Deploy, team_id: UUID) -> None:
+    parley = await deploy()
+    await parley.sign_up(team_id=team_id)
+    await parley.ask()
+    totals = (await parley.client.get("/api/v1/usage")).json()["totals"]
+    assert (totals["turns"], totals["cost_usd"], totals["turns_without_cost"]) == (1, "0.00000000", 1)
