@@ -105,6 +105,12 @@ async def test_this_machine_is_called_where_its_name_is_allowed_and_nowhere_else
     assert len(webhook.calls) == 1
 
 
+async def test_another_host_that_is_allowed_opens_no_way(webhook: WebhookServer) -> None:
+    with pytest.raises(AddressRefused):
+        await status(Guard(frozenset({"127.0.0.1"}), https_only=False), f"http://localhost:{webhook.port}/webhook")
+    assert webhook.calls == []
+
+
 @pytest.mark.parametrize(
     "spelling",
     [
@@ -273,11 +279,11 @@ async def test_a_redirect_is_handed_back_and_not_followed(webhook: WebhookServer
 
 
 async def test_no_proxy_of_the_environment_is_asked(webhook: WebhookServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, webhook.base)
-    with pytest.raises(AddressRefused):
-        await status(Guard(frozenset(), https_only=False, resolver=Resolver(["10.0.0.1"])), "http://innocent.example/")
-    assert webhook.calls == []
+    async with WebhookServer() as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.base)
+        assert await status(Guard(LOCAL, https_only=True), webhook.url) == 200
+        assert (len(webhook.calls), proxy.calls) == (1, [])
 
 
 async def test_a_cookie_is_neither_kept_nor_sent(webhook: WebhookServer) -> None:

@@ -11,6 +11,7 @@ from lib.providers.webhook_json import UNREADABLE, decoded, objects_in, string_i
 from lib.providers.webhook_said import Said, Shape
 
 _NO_JSON: Final = "The agent's webhook answered with JSON that is not valid."
+_LARGE_JSON: Final = "The agent's webhook answered with JSON of more than 1 MB."
 _LIKE_JSON: Final = re.compile(r'\s*(\{\s*"|\[\s*\{)')
 
 
@@ -93,7 +94,7 @@ class Events:
         self._held.append(text)
         self._room -= len(text)
         if self._room < 0:
-            raise WebhookFailed(_NO_JSON)
+            raise WebhookFailed(_LARGE_JSON)
         return ""
 
     def _dispatch(self) -> str:
@@ -146,7 +147,7 @@ class Values:
         if self._whole is not None:
             self._whole += line
             if len(self._whole) > LINE_LIMIT:
-                raise WebhookFailed(_NO_JSON)
+                raise WebhookFailed(_LARGE_JSON)
             return ""
         if self._said.ended or not line.strip():
             return ""

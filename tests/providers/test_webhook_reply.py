@@ -346,6 +346,19 @@ def test_an_endless_reply_is_cut_and_its_memory_stays_bounded(part: bytes) -> No
     assert peak < 12 * LINE_LIMIT
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b'{\n"content": "Hi",\n"more": [\n%b""]}', b'data: {\ndata: "content": "Hi",\ndata: "more": [\n%bdata: ""]}\n\n'],
+    ids=["JSON", "SSE"],
+)
+def test_json_over_lines_has_the_limit_of_a_line(body: bytes) -> None:
+    line = (b"data: " if body.startswith(b"data") else b"") + b'"' + b"x" * 1000 + b'",\n'
+    assert read(body % (line * 900)).text == "Hi"
+    told, words = read_with_words(body % (line * 1100))
+    assert (told.text, told.code) == ("", FAILED)
+    assert "more than 1 MB" in words
+
+
 def test_json_of_many_small_values_takes_bounded_memory() -> None:
     told, peak = measured(b"[\n" + b"[],\n" * (LINE_LIMIT // 4 - 2) + b"[]\n]", 65536)
     assert told.code == EMPTY
