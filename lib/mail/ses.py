@@ -5,14 +5,13 @@ https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
 
 import asyncio
 from email.utils import formataddr, parseaddr
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPException
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
 from lib.mail.base import MailNotSent, Message, on_the_wire
-from lib.secrets.signing import signed_headers
+from lib.secrets.signing import post, signed_headers
 from lib.settings import aws_account
 
 TIMEOUT: Final = 10.0
@@ -57,18 +56,11 @@ class SesMailer:
 
 
 def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
-    target = urlsplit(url)
-    kind = HTTPConnection if target.scheme == "http" else HTTPSConnection
-    connection = kind(target.netloc, timeout=TIMEOUT)
     try:
-        connection.request("POST", target.path, body, headers)
-        response = connection.getresponse()
-        response.read()
+        status, told, _ = post(url, body, headers, timeout=TIMEOUT)
     except (OSError, HTTPException) as error:
         raise MailNotSent(f"Amazon SES does not answer: {type(error).__name__}") from error
-    finally:
-        connection.close()
-    if response.status != 200:
+    if status != 200:
         # The name alone: its message repeats the addresses.
-        kind_of_error = response.headers.get("x-amzn-errortype", "").partition(":")[0]
-        raise MailNotSent(f"Amazon SES answered {response.status} {kind_of_error}".rstrip())
+        kind_of_error = told.get("x-amzn-errortype", "").partition(":")[0]
+        raise MailNotSent(f"Amazon SES answered {status} {kind_of_error}".rstrip())

@@ -5,13 +5,12 @@ client, and not boto3, whose import and client take .7 s of CPU (docs/decisions/
 """
 
 import json
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPException
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
-from lib.secrets.signing import Account, signed_headers
+from lib.secrets.signing import Account, post, signed_headers
 
 TIMEOUT: Final = 3.0
 """Seconds for each step of a read."""
@@ -84,17 +83,11 @@ def _post(body: bytes, account: Account) -> Any:
     """Ask once, and return the answer's JSON."""
     url = f"{account.url(_SERVICE)}/"
     headers = signed_headers(url, HEADERS, body, account, service=_SERVICE)
-    target = urlsplit(url)
-    kind = HTTPConnection if target.scheme == "http" else HTTPSConnection
-    connection = kind(target.netloc, timeout=TIMEOUT)
     try:
-        connection.request("POST", target.path, body, headers)
-        response = connection.getresponse()
-        status, answer = response.status, json.loads(response.read())
+        status, _, told = post(url, body, headers, timeout=TIMEOUT)
+        answer = json.loads(told)
     except (OSError, HTTPException, ValueError) as error:
         raise _Unanswered(_SILENT) from error
-    finally:
-        connection.close()
     if status >= 500:
         raise _Unanswered(f"AWS Secrets Manager answered {status}")
     if status != 200:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
+from http.client import HTTPConnection, HTTPMessage, HTTPSConnection
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -79,3 +80,26 @@ def _digest(content: bytes) -> str:
 
 def _hmac(key: bytes, content: str) -> bytes:
     return hmac.new(key, content.encode(), hashlib.sha256).digest()
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout: float) -> tuple[int, HTTPMessage, bytes]:
+    """Send a request with Python's own client, and return the answer's status, headers and body. It blocks.
+
+    Args:
+        url: without a query.
+        body: as it was signed.
+        headers: likewise.
+        timeout: seconds for each step.
+
+    Raises:
+        OSError, HTTPException: nobody answers, or not in HTTP.
+    """
+    target = urlsplit(url)
+    kind = HTTPConnection if target.scheme == "http" else HTTPSConnection
+    connection = kind(target.netloc, timeout=timeout)
+    try:
+        connection.request("POST", target.path, body, dict(headers))
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()
+    finally:
+        connection.close()

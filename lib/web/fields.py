@@ -3,7 +3,7 @@
 import unicodedata
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from lib.auth.accounts import normalise_email
@@ -36,5 +36,17 @@ NewPassword = Annotated[str, Field(max_length=1024), SECRET, AfterValidator(_lon
 TypedPassword = Annotated[str, Field(max_length=1024), SECRET]
 """A password to compare: any text, since it only has to fit."""
 
+NamedTeam = Annotated[
+    Annotated[str, Field(max_length=63), PLAIN, AfterValidator(str.lower)] | None,
+    BeforeValidator(lambda named: None if named == "" else named),  # a form's empty field is one that is not there
+]
+"""A team by its slug or its id, where an address has accounts in several."""
+
 FullName = Annotated[str, Field(max_length=200), SAID]
 """What somebody is called."""
+
+
+class Done(BaseModel):
+    """What was done, in a sentence."""
+
+    message: str

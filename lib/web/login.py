@@ -5,10 +5,9 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lib.web.fields import Email, TypedPassword
-from lib.web.text import PLAIN
+from lib.web.fields import Email, NamedTeam, TypedPassword
 
 _OF_OAUTH: Final = {"grant_type", "scope", "client_id", "client_secret"}
 """Fields that OAuth2 clients send along with a form, and that mean nothing here."""
@@ -24,13 +23,7 @@ class Login(BaseModel):
 
     email: Email
     password: TypedPassword | None = None
-    team: Annotated[str, Field(max_length=63), PLAIN, AfterValidator(str.lower)] | None = None
-
-    @field_validator("team", mode="before")
-    @classmethod
-    def _none_of_nothing(cls, team: object) -> object:
-        """Take a form's empty field as one that is not there."""
-        return None if team == "" else team
+    team: NamedTeam = None
 
 
 class _Form(BaseModel):

@@ -15,6 +15,7 @@ from lib.store.sessions import Method
 from lib.store.users import User
 from lib.web.delivery import Delivery, Given, ThisDelivery
 from lib.web.deps import ThisClient, ThisInstance, token_of
+from lib.web.fields import Done
 from lib.web.instance import Instance
 from lib.web.limits import ThisGate, limited
 from lib.web.login import BODY, ALogin, Login
@@ -75,12 +76,6 @@ class RefreshToken(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     refresh_token: Annotated[str, Field(max_length=1024)] | None = None
-
-
-class Done(BaseModel):
-    """What was done."""
-
-    message: str
 
 
 Body: Final = RefreshToken()

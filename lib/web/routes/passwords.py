@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from lib.errors import MailUnavailable
 from lib.web.afterwards import answer_first
 from lib.web.deps import StillSignedIn, ThisClient, ThisInstance
-from lib.web.fields import Email, NewPassword, TypedPassword
+from lib.web.fields import Done, Email, NamedTeam, NewPassword, TypedPassword
 from lib.web.limits import ThisGate, limited
-from lib.web.text import PLAIN, SECRET
+from lib.web.text import SECRET
 
 router = APIRouter(prefix="/password", tags=["auth"])
 
@@ -22,7 +22,7 @@ class Forgotten(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     email: Email
-    team: Annotated[str, Field(max_length=63), PLAIN] | None = None
+    team: NamedTeam = None
 
 
 class NewOne(BaseModel):
@@ -41,12 +41,6 @@ class Change(BaseModel):
 
     current_password: TypedPassword
     new_password: NewPassword
-
-
-class Done(BaseModel):
-    """That it is done."""
-
-    message: str
 
 
 @router.post("/forgot", status_code=202, response_model=Done)
