@@ -57,7 +57,14 @@ from lib.errors.identity import (
     TeamRequired,
     TooManyKeys,
 )
-from lib.errors.turns import AgentNotFound, AgentUnavailable, ConversationBusy, KeyReused, MessageNotFound
+from lib.errors.turns import (
+    AgentNotFound,
+    AgentUnavailable,
+    ConversationBusy,
+    ExportTooLarge,
+    KeyReused,
+    MessageNotFound,
+)
 
 __all__ = [
     "AddressRefused",
@@ -71,6 +78,7 @@ __all__ = [
     "DatabaseUnavailable",
     "EmailOnlyLoginDisabled",
     "EmailTaken",
+    "ExportTooLarge",
     "Forbidden",
     "ImageTooLarge",
     "Interrupted",

@@ -31,6 +31,13 @@ class ConversationBusy(ParleyError):
     detail = "An answer is being written in this conversation. Wait for it, or stop it."
 
 
+class ExportTooLarge(ParleyError):
+    """A conversation is longer than a function can answer with."""
+
+    code = "export_too_large"
+    detail = "This conversation is too long for one file. Read its messages page by page."
+
+
 class KeyReused(ParleyError):
     """An `Idempotency-Key` came with another request than before."""
 

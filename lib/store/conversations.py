@@ -145,6 +145,19 @@ async def find(connection: Connection, owner: Owner, conversation_id: UUID, *, m
     return _conversation(row)
 
 
+async def whole(connection: Connection, owner: Owner, conversation_id: UUID, *, budget: int) -> Conversation:
+    """Return a conversation with its messages of every branch, so many bytes of them at most, and one message more.
+
+    Raises:
+        ConversationNotFound: there is none of this owner's.
+    """
+    given = _of(owner, conversation_id) | {"messages": _ALL, "beyond": LAST, "budget": budget}
+    row = (await connection.execute(_WHOLE, given)).one_or_none()
+    if row is None:
+        raise ConversationNotFound
+    return _conversation(row)
+
+
 async def change(
     connection: Connection, owner: Owner, conversation_id: UUID, changes: Changes, *, messages: int
 ) -> Conversation:
@@ -215,7 +228,10 @@ _CREATE: Final = text(f"""
     RETURNING {_SHOWN}
 """)
 
-_FIND: Final = text(messages_of(f"SELECT {_SHOWN}, 1 AS place FROM conversations WHERE {_ONE}"))  # noqa: S608
+_FOUND: Final = f"SELECT {_SHOWN}, 1 AS place FROM conversations WHERE {_ONE}"  # noqa: S608
+_FIND: Final = text(messages_of(_FOUND))
+_WHOLE: Final = text(messages_of(_FOUND, tree=True))
+_ALL: Final = 1_000_000_000
 _DELETE: Final = text(f"DELETE FROM conversations WHERE {_ONE}")  # noqa: S608
 _CONFIRM: Final = text(f"SELECT id FROM conversations WHERE {_ONE}")  # noqa: S608
 

@@ -44,6 +44,7 @@ STATUS: Final[dict[type[ParleyError], int]] = {
     errors.KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.TeamRequired: HTTPStatus.CONFLICT,
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.ExportTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedImage: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
