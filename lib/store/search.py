@@ -123,7 +123,7 @@ _SEARCH: Final = text("""
             translate(
                 CASE WHEN best.message_id IS NULL THEN own.title
                     ELSE left(coalesce(messages.parts #>> '{0,text}', ''), 50000) END,
-                :marks, '  '
+                :marks, ''
             ),
             wanted.stems, :options
         ) AS marked
