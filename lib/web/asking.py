@@ -60,9 +60,7 @@ def key_of(caller: Caller, request: Request, body: BaseModel) -> TurnKey | None:
     if not 0 < len(key) <= LONGEST_KEY:
         raise InvalidRequest(f"An Idempotency-Key has 1 to {LONGEST_KEY} characters.")
     if caller.user_id is None and len(key) < SHORTEST_KEY_OF_A_GUEST:
-        raise InvalidRequest(
-            f"A guest's Idempotency-Key has at least {SHORTEST_KEY_OF_A_GUEST} characters."
-        )
+        raise InvalidRequest(f"A guest's Idempotency-Key has at least {SHORTEST_KEY_OF_A_GUEST} characters.")
     ids = "".join(f"{name}={value} " for name, value in request.path_params.items())
     return TurnKey(_hash(f"{caller.team_id} {caller.user_id} {key}"), _hash(ids + body.model_dump_json()))
 
