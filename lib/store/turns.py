@@ -36,7 +36,7 @@ async def begin(connection: Connection, turn: TurnRecord, *, busy: float, hit: H
         KeyTaken: the turn was begun before.
         Unauthenticated: whoever asks is signed in no longer, or the account or the team is not active.
     """
-    parameters = _parameters(turn, busy, hit) | {"agent_id": turn.agent_id, "title": title_of(turn.question)}
+    parameters = _parameters(turn, busy, hit) | {"agent_id": turn.agent_id}
     row = (await connection.execute(_BEGIN, parameters)).one()
     allowance = _allowance(hit, row.hits, row.seconds_left)
     if not row.found:
@@ -118,6 +118,7 @@ def _parameters(turn: TurnRecord, busy: float, hit: Hit | None) -> dict[str, Any
         "question_id": turn.question_id,
         "question": msgspec.json.encode([{"type": "text", "text": turn.question}]).decode(),
         "answer_id": turn.answer_id,
+        "title": title_of(turn.question),
         "busy": busy,
         "key_hash": turn.key and turn.key.key_hash,
         "body_hash": turn.key and turn.key.body_hash,
@@ -182,7 +183,10 @@ _KNOWN: Final = """
 """
 _TAKEN: Final = f"""
     conversation AS (
-        UPDATE conversations SET updated_at = now(), answer_id = :answer_id, busy_until = {_BUSY_UNTIL}
+        UPDATE conversations SET updated_at = now(), answer_id = :answer_id, busy_until = {_BUSY_UNTIL},
+            title = CASE WHEN titled_by = 'question' AND NOT EXISTS (
+                SELECT FROM messages WHERE messages.conversation_id = conversations.id
+            ) THEN :title ELSE title END
         FROM place WHERE conversations.id = place.id AND {WITHIN} AND {_FRESH}
             AND (conversations.busy_until IS NULL OR conversations.busy_until <= now())
         RETURNING conversations.id

@@ -191,6 +191,15 @@ async def test_nothing_branches_while_the_database_is_away(deploy: Deploy, what:
     assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
 
 
+async def test_an_empty_conversation_is_called_by_its_first_question(parley: Deployment) -> None:
+    asker = await someone(parley)
+    conversation_id = await conversation(asker)
+    for content in ("Do bees dance?\nI wonder.", "And wasps?"):
+        await say(asker, conversation_id, content)
+        shown = await asker.ask("GET", f"/api/chats/{conversation_id}")
+        assert shown.json()["title"] == "Do bees dance?"
+
+
 async def test_a_title_comes_after_the_first_answer_and_a_users_own_stays(
     deploy: Deploy, openai_double: OpenAIServer
 ) -> None:
