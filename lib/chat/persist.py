@@ -36,7 +36,7 @@ async def keep_question(
         AgentNotFound, AgentUnavailable: nobody can answer.
         KeyReused: its key came with another question.
         Unauthenticated: the tenant's asker is signed in no longer.
-        DatabaseUnavailable: the turn branches, and without a database nobody knows from where.
+        DatabaseUnavailable: without a database nobody knows where the turn branches, or the agent it is to begin with.
     """
     try:
         async with database.one_statement(tenant) as connection:
@@ -45,7 +45,7 @@ async def keep_question(
             except KeyTaken:
                 return await _repeat(connection, turn, busy, hit)
     except DatabaseUnavailable:
-        if turn.branch:
+        if turn.branch or turn.agent_id:
             raise
         return None
 

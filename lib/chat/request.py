@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from lib.agents.known import KnownAgents
 from lib.chat.under_way import UnderWay
 from lib.db.limits import Allowance, Hit
 from lib.db.session import Database
@@ -72,3 +73,4 @@ class TurnDeps:
     under_way: UnderWay
     seal: "Callable[[], Seal]"
     titler: "Titler"
+    known_agents: KnownAgents = field(default_factory=KnownAgents)

@@ -147,18 +147,23 @@ def _only_pass(event: TurnEvent) -> TurnEvent:
 
 
 def _who(turn: TurnRecord, begun: Begun | None, deps: TurnDeps) -> Answering:
-    """Return who answers: the conversation's agent, else the deployment's own models."""
-    if begun is None or begun.agent is None:
+    """Return who answers: the conversation's agent, as far as anybody knows, else the deployment's own models."""
+    if begun is None:
+        agent, hosts = deps.known_agents.recall(turn.conversation_id)
+    else:
+        agent, hosts = begun.agent, begun.hosts
+        deps.known_agents.remember(turn.conversation_id, agent, hosts)
+    if agent is None:
         if not deps.providers:
             raise NoProvider
         return Answering(providers=deps.providers, options=DEFAULTS, system_prompt="", searches=True, is_webhook=False)
     return answering(
-        begun.agent,
+        agent,
         deployment=deps.providers,
         settings=deps.settings,
         seal=deps.seal(),
         conversation_id=turn.conversation_id,
-        allowed_hosts=begun.hosts,
+        allowed_hosts=hosts,
     )
 
 

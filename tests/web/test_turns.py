@@ -7,6 +7,7 @@ import pytest
 
 from tests.clients.workflow import GREETING, working
 from tests.doubles.openai_server import OpenAIServer
+from tests.doubles.proxy import PostgresProxy
 from tests.doubles.upstream import Script
 from tests.fixtures.people import Asker, Found, someone
 from tests.fixtures.streams import events, team_frames, told
@@ -189,6 +190,23 @@ async def test_nothing_branches_while_the_database_is_away(deploy: Deploy, what:
         json={"content": "Other"} if what == "edit" else None,
     )
     assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+
+
+async def test_a_conversation_keeps_its_agent_while_the_database_is_away(
+    deploy: Deploy, found: Found, proxy: PostgresProxy
+) -> None:
+    parley = await deploy(DATABASE_URL=proxy.url)
+    async with working() as workflow:
+        admin = await someone(parley, "admin", team_id=await found())
+        made = await admin.ask("POST", "/api/agents", json={**AGENT, "webhook_url": workflow.url})
+        conversation_id = await conversation(admin, agent_id=made.json()["id"])
+        path, body = f"/api/chats/{conversation_id}/messages", {"content": "Hello"}
+        await admin.ask("POST", path, json=body)
+        proxy.refuse()
+        last = team_frames((await admin.ask("POST", path, json=body)).text)[-1]
+        assert (last["type"], last["data"]["saved"], len(workflow.bodies)) == ("done", False, 2)
+        new = await admin.ask("POST", "/conversations/chat", json={"message": "Hi", "agent_id": made.json()["id"]})
+        assert (new.status_code, new.json()["code"]) == (503, "database_unavailable")
 
 
 async def test_an_empty_conversation_is_called_by_its_first_question(parley: Deployment) -> None:
