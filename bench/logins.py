@@ -7,13 +7,9 @@ it must not be anybody else's.
 """
 
 import asyncio
-import os
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Final
@@ -24,8 +20,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from lib.settings import DEFAULT_RATE_LIMITS
-from local.child import ROOT
+from bench.server import serving
 from local.postgres import postgres
 from scripts.init_db import upgrade
 
@@ -54,7 +49,7 @@ def main() -> int:
 async def _measure(folder: str, url: str) -> tuple[list[float], list[float], float]:
     """Return the milliseconds of `/health/` without log-ins and with them, and the seconds that those took."""
     account = {"email": "ada@example.com", "password": PASSWORD}
-    async with _server(folder, url) as at, httpx.AsyncClient(base_url=at, timeout=60) as client:
+    async with serving(folder, url) as at, httpx.AsyncClient(base_url=at, timeout=60) as client:
         (await client.post("/auth/register", json=account)).raise_for_status()
         # The first log-in of an instance loads what signs, which bench/cold.py measures.
         (await client.post("/auth/login", json=account)).raise_for_status()
@@ -80,44 +75,6 @@ async def _ask_while(client: httpx.AsyncClient, under_way: asyncio.Future[Any]) 
 
 def _p95(times: list[float]) -> float:
     return quantiles(times, n=20)[-1]
-
-
-@asynccontextmanager
-async def _server(folder: str, url: str) -> AsyncGenerator[str]:
-    """Serve every function from one process, and yield where."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "uvicorn", "lib.web.local:app", "--port", str(port)),
-        cwd=folder,
-        env={
-            "PYTHONPATH": str(ROOT),
-            "PATH": os.defpath,
-            "DATA_DIR": folder,
-            "DATABASE_URL": url,
-            "RATE_LIMITS": ",".join(f"{name}=0" for name in DEFAULT_RATE_LIMITS),
-            "LOG_LEVEL": "WARNING",
-        },
-    )
-    try:
-        await _until_it_listens(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-async def _until_it_listens(port: int) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except ConnectionRefusedError:
-                await asyncio.sleep(0.1)
-            else:
-                writer.close()
-                return
 
 
 if __name__ == "__main__":
