@@ -47,4 +47,4 @@ def _routes(function: str) -> Iterator[Published]:
     for context in iter_route_contexts(import_module(function).app.routes):
         assert isinstance(context.original_route, APIRoute), "only API routes are known to be safe here"
         for method in sorted(context.methods or ()):
-            yield Published(function, method, str(context.path), context.original_route.endpoint)
+            yield Published(function, method, str(context.path_format), context.original_route.endpoint)

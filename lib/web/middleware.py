@@ -156,7 +156,7 @@ def _template(scope: Scope) -> str:
     `scope["route"]` is the route as its own router knows it; what it is mounted under is known to FastAPI.
     """
     mounted = scope.get("fastapi", {}).get("effective_route_context")
-    return getattr(mounted, "path", None) or getattr(scope.get("route"), "path", UNMATCHED)
+    return getattr(mounted, "path_format", None) or getattr(scope.get("route"), "path_format", UNMATCHED)
 
 
 def _write_line(scope: Scope, status: int | None, duration_ms: float, facts: dict[str, Any]) -> None:

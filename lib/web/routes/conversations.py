@@ -92,7 +92,8 @@ async def page(asked: Annotated[Filter, Query()], caller: Reader, instance: This
         return as_json(await conversations.page(connection, owned_by(caller), asked.wanted()))
 
 
-@router.get("/{conversation_id}")
+# Beside them are paths such as /search: what is no id is none of these.
+@router.get("/{conversation_id:uuid}")
 async def read(
     conversation_id: UUID,
     caller: Reader,
@@ -104,8 +105,8 @@ async def read(
         return as_json(await conversations.find(connection, owned_by(caller), conversation_id, messages=messages))
 
 
-@router.put("/{conversation_id}")
-@router.patch("/{conversation_id}")
+@router.put("/{conversation_id:uuid}")
+@router.patch("/{conversation_id:uuid}")
 async def change(
     conversation_id: UUID, changes: Annotated[Changes, Body()], caller: Writer, instance: ThisInstance
 ) -> Response:
@@ -117,7 +118,7 @@ async def change(
         return as_json(changed)
 
 
-@router.delete("/{conversation_id}", status_code=204)
+@router.delete("/{conversation_id:uuid}", status_code=204)
 async def delete(conversation_id: UUID, caller: Writer, instance: ThisInstance) -> None:
     """Delete a conversation with all that was said in it."""
     async with instance.database.one_statement(caller.tenant()) as connection:
