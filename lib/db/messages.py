@@ -99,7 +99,8 @@ _ON_PATH: Final = """
     WHERE message.conversation_id = chosen.id AND message.active AND message.id {beyond} :beyond
     ORDER BY message.id {order} LIMIT :messages
 """
-# An index leads to those that are shown, in their order, and to the others; not to both at once.
+# An index leads to those that are shown, in their order, and to the others; not to both at once. Without OFFSET 0 each
+# would be made into JSON three times, wherever the statement below speaks of it.
 _IN_TREE: Final = """
     FROM (
         (SELECT id FROM messages WHERE conversation_id = chosen.id AND active AND id {beyond} :beyond
@@ -108,7 +109,7 @@ _IN_TREE: Final = """
         (SELECT id FROM messages WHERE conversation_id = chosen.id AND NOT active AND id {beyond} :beyond
             ORDER BY id {order} LIMIT :messages)
         ORDER BY id {order} LIMIT :messages
-    ) AS one JOIN messages AS message ON message.id = one.id
+    ) AS one JOIN messages AS message ON message.id = one.id OFFSET 0
 """
 
 
