@@ -59,7 +59,6 @@ class TurnResult:
 
     outcome: Outcome
     text: str
-    log_id: UUID
     reasoning: str = ""
     sources: list[dict[str, Any]] | None = None
     error_code: str | None = None

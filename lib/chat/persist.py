@@ -97,7 +97,7 @@ async def keep_exchange(database: Database, *, user_id: UUID, query: str, respon
         user = await users.find_active(connection, user_id)
     turn = TurnRecord(user.team_id, user_id, unguessable_id(), new_id(), new_id(), query, opens=True)
     async with database.one_statement(Tenant(user.team_id)) as connection:
-        result = TurnResult("complete", response, new_id())
+        result = TurnResult("complete", response)
         await answers.save_whole(connection, turn, result, title=turns.title_of(query))
     return turn
 

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from lib.chat.citations import CitationFilter
 from lib.chat.events import ReasoningDelta, Retrieval, Source, TextDelta, Usage
-from lib.ids import new_id
 from lib.providers.fallback import Fallback
 from lib.turns import Outcome, TurnResult
 
@@ -95,7 +94,6 @@ class Progress:
         return TurnResult(
             outcome=outcome,
             text=self.text,
-            log_id=new_id(),
             reasoning="".join(self._thoughts),
             sources=self._sources(),
             error_code=error_code,

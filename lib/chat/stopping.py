@@ -71,7 +71,6 @@ async def _close(database: Database, stopped: Followed, answer: Answer) -> None:
     result = TurnResult(
         "stopped",
         "".join(event.text for event in events if isinstance(event, TextDelta)),
-        new_id(),
         reasoning="".join(event.text for event in events if isinstance(event, ReasoningDelta)),
         retrieval=sources and sources.retrieval,
         finished_at=datetime.now(UTC),

@@ -50,7 +50,6 @@ def _result_parameters(turn: TurnRecord, result: TurnResult) -> dict[str, Any]:
         "answer": _parts(result),
         "sources": None if result.sources is None else msgspec.json.encode(result.sources).decode(),
         "outcome": result.outcome,
-        "log_id": result.log_id,
         "error_code": result.error_code,
         "model": result.model,
         "agent_id": result.agent_id,
@@ -70,34 +69,39 @@ def _result_parameters(turn: TurnRecord, result: TurnResult) -> dict[str, Any]:
 _LOGGED: Final = """
     INSERT INTO interaction_logs (id, team_id, user_id, conversation_id, message_id, model, agent_id, outcome,
         error_code, retrieval, passages, input_tokens, output_tokens, cost_usd, first_token_ms, total_ms)
-    SELECT :log_id, :team_id, :user_id, :conversation_id, :answer_id, :model, :agent_id, :outcome,
+    SELECT :answer_id, :team_id, :user_id, :conversation_id, :answer_id, :model, :agent_id, :outcome,
         :error_code, :retrieval, :passages, :input_tokens, :output_tokens, :cost_usd, :first_token_ms, :total_ms
 """
+_ONCE: Final = "ON CONFLICT (id) DO NOTHING"
+# A turn has one row of the log, by the answer's own id, however often it is ended.
 # The conversation is free again, unless its answer took so long that another turn has begun.
 _FREED: Final = """
-    updated_at = now(),
+    updated_at = now(), answer_id = greatest(conversations.answer_id, :answer_id),
     busy_until = CASE WHEN conversations.answer_id = :answer_id THEN NULL ELSE conversations.busy_until END
 """
 
+# The conversation is locked first, as whoever deletes it does: the two wait for each other, and never both.
 _FINISH = text(f"""
-    WITH answer AS (
+    WITH held AS MATERIALIZED (
+        SELECT id FROM conversations WHERE id = :conversation_id AND team_id = :team_id FOR UPDATE
+    ), answer AS (
         UPDATE messages SET status = :status, parts = CAST(:answer AS jsonb), sources = CAST(:sources AS jsonb),
             retrieval = :retrieval, model = :model, input_tokens = :input_tokens, output_tokens = :output_tokens,
             error_code = :error_code, finished_at = :finished_at
-        WHERE id = :answer_id AND team_id = :team_id AND status = 'streaming'
+        FROM held WHERE messages.conversation_id = held.id AND messages.id = :answer_id AND status = 'streaming'
         RETURNING conversation_id
     ), freed AS (
         UPDATE conversations SET {_FREED} FROM answer WHERE conversations.id = answer.conversation_id
     ), over AS (
         DELETE FROM stream_events WHERE message_id = :answer_id
-    ), logged AS ({_LOGGED})
+    ), logged AS ({_LOGGED} {_ONCE})
     SELECT count(*) FROM answer
 """)  # noqa: S608
 
 _SAVE_WHOLE = text(f"""
     WITH opened AS (
-        INSERT INTO conversations (id, team_id, user_id, title)
-        SELECT :conversation_id, :team_id, :user_id, :title WHERE :opens
+        INSERT INTO conversations (id, team_id, user_id, title, answer_id)
+        SELECT :conversation_id, :team_id, :user_id, :title, :answer_id WHERE :opens
         ON CONFLICT (id) DO NOTHING RETURNING id
     ), freed AS (
         UPDATE conversations SET {_FREED}
@@ -124,7 +128,7 @@ _SAVE_WHOLE = text(f"""
             finished_at = excluded.finished_at
         WHERE messages.status = 'streaming' AND messages.conversation_id = excluded.conversation_id
     ), logged AS (
-        {_LOGGED} FROM conversation ON CONFLICT (id) DO NOTHING
+        {_LOGGED} FROM conversation {_ONCE}
     )
     SELECT count(*) FROM conversation
 """)  # noqa: S608

@@ -56,7 +56,7 @@ async def a_user(database: Database, team_id: UUID) -> Asker:
     async with database.one_statement(EVERY_TEAM) as connection:
         await users.create(connection, new, client=NO_CLIENT)
         await sessions.begin(connection, session)
-        await answers.save_whole(connection, turn, TurnResult("complete", "An answer.", new_id()), title="A title")
+        await answers.save_whole(connection, turn, TurnResult("complete", "An answer."), title="A title")
     return Asker(user_id, session_id)
 
 

@@ -20,7 +20,7 @@ from lib.turns import Begun, Branch, Repeat, TurnKey, TurnRecord, TurnResult
 from tests.fixtures.web import Rows
 
 TEAM = Tenant(DEFAULT_TEAM_ID)
-ANSWER = TurnResult("complete", "An answer.", new_id())
+ANSWER = TurnResult("complete", "An answer.")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def record(user_id: UUID | None, question: str = "A question?", *, after: TurnRe
 
 
 def result(text: str = "An answer.") -> TurnResult:
-    return TurnResult("complete", text, new_id())
+    return TurnResult("complete", text)
 
 
 async def begin(connection: Connection, turn: TurnRecord) -> Begun:
