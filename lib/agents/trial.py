@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from lib.errors import ParleyError, ProviderError
 from lib.providers.base import PromptMessage, Provider, Reasoning, Text, TokenUsage
+from lib.text import storable
 
 if TYPE_CHECKING:
     from lib.agents.answering import Answering
@@ -38,8 +39,8 @@ class Trial:
         model: the model that answered or was asked last; None where nobody was asked.
         shape: what a webhook's answer was understood as; None for a model, and where no answer began.
         status: the HTTP status of a webhook's answer.
-        content_type: of a webhook's answer, as its header has it.
-        excerpt: how a webhook's answer begins, as it was received, without the agent's token.
+        content_type: of a webhook's answer, as its header has it but for what is no text.
+        excerpt: how a webhook's answer begins, as it was received but for what is no text, without the agent's token.
         first_token_ms: until the answer began.
         total_ms: until it ended, however it did.
         usage: tokens, where they were told.
@@ -71,7 +72,7 @@ async def try_out(prepare: "Callable[[], Answering]", message: str, *, agent_tim
     try:
         await run.ask(prepare(), message, min(agent_timeout, LONGEST_TRIAL))
     except ParleyError as error:
-        return run.report(TrialFault(error.code, str(error)))
+        return run.report(TrialFault(error.code, storable(str(error))))
     return run.report(None)
 
 
@@ -98,7 +99,7 @@ class _Run:
                     self._first = self._first or self._clock()
                     match chunk:
                         case Text(text):
-                            self._text += text[: MOST_TEXT - len(self._text)]
+                            self._text += storable(text)[: MOST_TEXT - len(self._text)]
                         case Reasoning():
                             pass
                         case TokenUsage():
@@ -106,7 +107,7 @@ class _Run:
                         case _:
                             assert_never(chunk)
         finally:
-            self._model = provider.model or None
+            self._model = storable(provider.model) or None
         if not self._text:
             raise ProviderError("The model gave no answer.")
 
@@ -121,8 +122,8 @@ class _Run:
             model=self._model,
             shape=answered and answered.shape,
             status=answered and answered.status,
-            content_type=answered and answered.content_type,
-            excerpt=answered and answered.excerpt,
+            content_type=answered and answered.content_type and storable(answered.content_type),
+            excerpt=answered and storable(answered.excerpt),
             first_token_ms=None if self._first is None else self._since(self._first),
             total_ms=self._since(self._clock()),
             usage=self._usage,

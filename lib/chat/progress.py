@@ -9,6 +9,7 @@ from uuid import UUID
 from lib.chat.citations import CitationFilter
 from lib.chat.events import ReasoningDelta, Retrieval, Source, TextDelta, Usage
 from lib.providers.fallback import Fallback
+from lib.text import storable
 from lib.turns import Outcome, TurnResult
 
 
@@ -122,10 +123,3 @@ class Progress:
 
     def _elapsed_ms(self) -> int:
         return round((asyncio.get_running_loop().time() - self.started_at) * 1000)
-
-
-def storable(text: str) -> str:
-    """Return the text without what neither Postgres nor UTF-8 can hold: NULs and halves of surrogate pairs."""
-    if not text.isascii():
-        text = text.encode("utf-8", "replace").decode()
-    return text.replace("\0", "")

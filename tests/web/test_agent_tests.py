@@ -173,6 +173,31 @@ async def test_a_long_answer_is_reported_in_part(admin: Asker, workflow: Workflo
     assert (trial["ok"], trial["text"]) == (True, "x" * MOST_TEXT)
 
 
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (b'{"output": "a\\ud800b"}', "a?b"),
+        (b'{"output": "a\\u0000b"}', "ab"),
+        (b"a\xffb", "a\ufffdb"),
+    ],
+    ids=["half a surrogate pair", "NUL", "no UTF-8"],
+)
+async def test_what_no_text_can_hold_is_left_out(admin: Asker, workflow: Workflow, answer: bytes, text: str) -> None:
+    workflow.answers = Response(answer)
+    trial = await tried(admin, await made(admin, webhook_url=workflow.url))
+    assert (trial["ok"], trial["text"], trial["excerpt"]) == (True, text, answer.decode(errors="replace"))
+
+
+@pytest.mark.parametrize(("status", "ok"), [(200, True), (500, False)])
+async def test_a_content_type_that_is_no_text_is_told_as_far_as_it_is(
+    admin: Asker, workflow: Workflow, status: int, ok: bool
+) -> None:
+    workflow.answers = Response(b"Hello", status)
+    workflow.answers.raw_headers.append((b"content-type", b"text/plain; charset=\xff"))
+    trial = await tried(admin, await made(admin, webhook_url=workflow.url))
+    assert (trial["ok"], trial["content_type"]) == (ok, "text/plain; charset=?")
+
+
 async def test_a_model_of_the_deployments(admin: Asker, openai_double: OpenAIServer) -> None:
     openai_double.play(Script(pieces=("Hello", " there"), usage=(7, 2)))
     path = await made(admin, model="other-1", system_prompt="Be kind.", config={"temperature": 0.5, "retrieval": False})
