@@ -20,6 +20,7 @@ from lib.providers.webhook import EXCERPT_CHARACTERS, WebhookProvider
 from lib.providers.webhook_reply import REPLY_LIMIT
 from tests.doubles.webhook_server import WebhookServer
 from tests.providers.asking import Answer, ask, ask_in_vain
+from tests.providers.recorded import RECORDED
 
 LOCAL = Guard(frozenset({"127.0.0.1"}), https_only=True)
 TOKEN = "secret_token_123"
@@ -168,6 +169,46 @@ async def test_what_is_no_answer_is_an_error_that_says_what_to_mend(
     assert error.retry_after == (7 if kind is ProviderRateLimited else None)
     assert (asked.status, asked.shape) == (webhook.reply.status, shape)
     assert len(webhook.calls) == 1
+
+
+NO_WEBHOOK = "There is no webhook at the agent's address. Is its workflow active, and does it take POST?"
+NO_TOKEN = "The agent's webhook does not accept the agent's token."
+STATUS_500 = "The agent's webhook failed with status 500."
+REFUSALS: dict[str, tuple[type[ProviderError], str]] = {
+    "unknown": (WebhookRefused, NO_WEBHOOK),
+    "wrong_method": (WebhookRefused, NO_WEBHOOK),
+    "wrong_token": (WebhookRefused, NO_TOKEN),
+    "no_token": (WebhookRefused, NO_TOKEN),
+    "fails": (WebhookFailed, STATUS_500),
+    "model_fails": (WebhookFailed, STATUS_500),
+    "never_responds": (WebhookFailed, STATUS_500),
+    "no_items": (WebhookFailed, STATUS_500),
+}
+"""What each recorded reply with a status of failure is."""
+
+
+def test_every_refusal_that_was_recorded_is_here() -> None:
+    assert set(REFUSALS) == {name for name, reply in RECORDED.items() if reply.status // 100 != 2}
+
+
+@pytest.mark.parametrize(("name", "refusal"), REFUSALS.items())
+async def test_a_refusal_of_n8n_says_what_to_mend(
+    webhook: WebhookServer, name: str, refusal: tuple[type[ProviderError], str]
+) -> None:
+    reply = RECORDED[name]
+    webhook.replies(*reply.pieces, status=reply.status, content_type=reply.content_type or "")
+    asked = provider(webhook)
+    answer, error = await ask_in_vain(asked)
+    assert (answer.text, type(error), str(error)) == ("", *refusal)
+    assert (asked.shape, asked.excerpt) == ("error", reply.body.decode()[:EXCERPT_CHARACTERS])
+
+
+async def test_a_stream_of_n8n_is_an_answer(webhook: WebhookServer) -> None:
+    reply = RECORDED["streaming_twice"]
+    webhook.replies(*reply.pieces, content_type=reply.content_type)
+    asked = provider(webhook)
+    assert (await ask(asked)).text == "Ich heiße Ana 🌱.\n\nUnd du?"
+    assert (asked.shape, asked.content_type) == ("ndjson", "application/json; charset=utf-8")
 
 
 async def test_the_body_of_an_error_is_kept_for_whoever_tests_the_agent(webhook: WebhookServer) -> None:

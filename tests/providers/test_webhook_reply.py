@@ -14,6 +14,7 @@ from lib.providers.base import TokenUsage
 from lib.providers.sse import LINE_LIMIT
 from lib.providers.webhook_json import MOST_TOKENS
 from lib.providers.webhook_reply import HEAD_LIMIT, REPLY_LIMIT, WebhookReply
+from tests.providers.recorded import RECORDED
 
 
 @dataclass(frozen=True)
@@ -62,51 +63,73 @@ def written(*pieces: str, node: str = "AI Agent") -> bytes:
 
 FAILED, EMPTY = "webhook_failed", "webhook_empty"
 
-N8N: dict[str, tuple[bytes, Read]] = {
-    "the document's SSE": (
-        b'data: {"content":"Hi"}\n\ndata: {"content":" th\xc3\xa9re! \xf0\x9f\x8c\xb1"}\n\ndata: [DONE]\n\n',
-        Read("sse", "Hi thére! 🌱"),
-    ),
-    "JSON, the first item": (
-        b'{"content":"Hi there! How can I help you?"}',
-        Read("object", "Hi there! How can I help you?"),
-    ),
-    "JSON of an AI node": (b'{"output":"Hi th\xc3\xa9re\\n\\ud83c\\udf31"}', Read("object", "Hi thére\n🌱")),
-    "JSON, all items": (b'[{"output":"One."},{"output":"Two."}]', Read("array", "One.\n\nTwo.")),
-    "JSON, all items, indented": (b'[\n  {\n    "output": "One."\n  }\n]\n', Read("array", "One.")),
+ANA = "Ich heiße Ana 🌱."
+YOU_SAID = "You said: Wie heißt du? 🌱"
+
+N8N: dict[str, Read] = {
+    "first_item": Read("object", YOU_SAID),
+    "first_item_agent": Read("object", ANA),
+    "first_item_chain": Read("object", ANA),
+    "first_item_openai": Read("object", ANA),
+    "right_token": Read("object", YOU_SAID),
+    "all_items": Read("array", "One.\n\n" + YOU_SAID),
+    "respond_all_items": Read("array", "One.\n\n" + YOU_SAID),
+    "respond_json": Read("object", "Hi there! How can I help you?"),
+    "text": Read("text", "You said:\n  <b>Wie heißt du? 🌱</b>\n"),
+    "sse": Read("sse", "Hi thére! 🌱"),
+    "sse_labelled": Read("sse", "Hi thére! 🌱"),
+    "streaming": Read("ndjson", ANA),
+    "streaming_twice": Read("ndjson", ANA + "\n\nUnd du?"),
+    "streaming_tool": Read("ndjson", "Let me see. \n\n" + ANA),
+    "streaming_text": Read("ndjson", YOU_SAID),
+    "streaming_object": Read("ndjson", YOU_SAID),
+    "streaming_items": Read("ndjson", "One.\n\n" + YOU_SAID),
+    "streaming_said_again": Read("ndjson", ANA),
+    "streaming_structured": Read("ndjson", '{"output": {"content": "Ana", "mood": "glad"}}'),
+    "streaming_falls_back": Read("ndjson", "Sorry, ask me later."),
+    "streaming_nothing": Read("empty", code=EMPTY),
+    "streaming_fails_first": Read("error", code=FAILED),
+    "streaming_fails_after": Read("error", ANA, code=FAILED),
+    "streaming_model_fails": Read("error", code=FAILED),
+    "streaming_model_breaks": Read("error", "Ich heiße ", code=FAILED),
+    "streaming_goes_on": Read("ndjson", code=FAILED),
+    "streaming_breaks_and_goes_on": Read("ndjson", "Ich heiße ", code=FAILED),
+    "goes_on": Read("error", code=FAILED),
+    "fails_respond": Read("empty", code=EMPTY),
+    "no_data": Read("empty", code=EMPTY),
+    "respond_no_data": Read("empty", code=EMPTY),
+    "at_once": Read("error", code=FAILED),
+    "chat": Read("object", ANA),
+    "chat_streaming": Read("ndjson", ANA),
+    "chat_fields": Read("object", code=FAILED),
+}
+"""What each recorded reply with a status of success is understood as."""
+
+OTHERS: dict[str, tuple[bytes, Read]] = {
+    "JSON with escapes": (b'{"output":"Hi th\xc3\xa9re\\n\\ud83c\\udf31"}', Read("object", "Hi thére\n🌱")),
+    "JSON, indented": (b'[\n  {\n    "output": "One."\n  }\n]\n', Read("array", "One.")),
     "bare text": (
         b"Hi th\xc3\xa9re,\r\n  <b>you</b> \xf0\x9f\x8c\xb1\n",
         Read("text", "Hi thére,\r\n  <b>you</b> 🌱\n"),
     ),
-    "streaming": (written("H", "i", " th", "ére 🌱"), Read("ndjson", "Hi thére 🌱")),
-    "streaming, a node after the other": (
+    "a node that says nothing between two": (
         written("Let me ", "look.") + written() + written("It is ", "open."),
         Read("ndjson", "Let me look.\n\nIt is open."),
     ),
-    "streaming, an object": (
+    "an object with more in it": (
         written('{"output":"Hi there","steps":[]}', node="Respond to Webhook"),
         Read("ndjson", "Hi there"),
     ),
-    "streaming, an object that says it again": (
-        written("Hi ", "there") + written('{"output":"Hi there"}', node="Respond to Webhook"),
-        Read("ndjson", "Hi there"),
-    ),
-    "streaming, an object that says the last part again": (
+    "an object that says the last part again": (
         written("Wait.") + written("Hi ", "there") + written('[{"output":"Hi there"}]', node="Respond to Webhook"),
         Read("ndjson", "Wait.\n\nHi there"),
     ),
-    "failure while streaming": (lines({"type": "error", "metadata": meta("AI Agent")}), Read("error", code=FAILED)),
-    "failure after a part": (
+    "a failure that tells more": (
         written("Hi")[:-1].rsplit(b"\n", 1)[0] + b"\n" + lines({"type": "error", "content": "boom", "metadata": {}}),
         Read("error", "Hi", code=FAILED),
     ),
-    "failure before replying": (b"", Read("empty", code=EMPTY)),
-    "failure, told": (b'{"message":"Error in workflow"}', Read("error", code=FAILED)),
-    "a workflow that does not wait": (b'{"message":"Workflow was started"}', Read("error", code=FAILED)),
+    "a failure, told": (b'{"message":"Error in workflow"}', Read("error", code=FAILED)),
     "n8n's own page": (b"\n<!DOCTYPE html>\n<html lang=en><head><title>n8n</title>", Read("html", code=FAILED)),
-}
-
-OTHERS: dict[str, tuple[bytes, Read]] = {
     "SSE of text": (b"data: Hel\n\ndata: lo\n\ndata:  world\n\n", Read("sse", "Hello world")),
     "SSE of text with lines": (
         b"data: one\ndata: two\ndata:\ndata: four\n\ndata: !\n\n",
@@ -210,7 +233,14 @@ OTHERS: dict[str, tuple[bytes, Read]] = {
     "JSON that is cut off": (b'{"content": "Hi', Read("error", code=FAILED)),
 }
 
-BODIES = [pytest.param(body, told, id=name) for name, (body, told) in (N8N | OTHERS).items()]
+BODIES = [
+    *(pytest.param(RECORDED[name].body, told, id=f"n8n-{name}") for name, told in N8N.items()),
+    *(pytest.param(body, told, id=name) for name, (body, told) in OTHERS.items()),
+]
+
+
+def test_every_answer_that_was_recorded_is_here() -> None:
+    assert set(N8N) == {name for name, reply in RECORDED.items() if reply.status // 100 == 2}
 
 
 @pytest.mark.parametrize(("body", "told"), BODIES)
@@ -269,6 +299,18 @@ def test_what_has_arrived_is_told_at_once() -> None:
     ):
         reply = WebhookReply()
         assert [["".join(reply.feed(piece)) for piece in pieces][at] for at in (-2, -1)] == ["one", "two"]
+
+
+def test_what_n8n_streams_is_told_piece_by_piece_as_n8n_cuts_it() -> None:
+    reply = WebhookReply()
+    assert [list(reply.feed(piece)) for piece in RECORDED["streaming"].pieces] == [
+        [],
+        ["Ich "],
+        ["heiße "],
+        ["Ana"],
+        [" 🌱."],
+        [],
+    ]
 
 
 def test_text_that_arrives_together_is_one_piece() -> None:
