@@ -85,3 +85,10 @@ def account(connection: psycopg.Connection, team_id: UUID) -> UUID:
         [user_id, team_id, f"{user_id}@example.com"],
     )
     return user_id
+
+
+def team(connection: psycopg.Connection) -> UUID:
+    """Make a team and return its id."""
+    team_id = new_id()
+    connection.execute("INSERT INTO teams (id, name, slug) VALUES (%s, 'Team', %s)", [team_id, str(team_id)])
+    return team_id
