@@ -19,6 +19,15 @@ def new_id() -> UUID:
     return uuid7()
 
 
+def id_after(other: UUID) -> UUID:
+    """Return a fresh UUIDv7 that is later than another one, whose clock may have been ahead of this one."""
+    fresh = new_id()
+    if fresh > other:
+        return fresh
+    milliseconds = (other.int >> 80) + 1
+    return UUID(int=milliseconds << 80 | fresh.int & ((1 << 80) - 1))
+
+
 def unguessable_id() -> UUID:
     """Return a UUIDv7 whose every bit beside the time is random, 74 of them.
 

@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from lib.agents.agent import Agent
 from lib.db.limits import Allowance
+
+TITLE_LENGTH: Final = 80
 
 Outcome = Literal["complete", "stopped", "interrupted", "failed"]
 """How a turn ended: with a whole answer, by its reader's wish, by a lost connection, by a fault."""
@@ -112,3 +114,25 @@ class Begun:
     question: str | None = None
     untitled: bool = False
     repeats: Repeat | None = None
+
+
+class KeyTaken(Exception):
+    """The turn's key is that of a turn before. Nothing is stored."""
+
+
+class MadeTooEarly(Exception):
+    """The conversation has come further than the turn's ids: they were made before, or by a clock that is behind.
+
+    A path is in the order of ids, so the turn takes others. Nothing is stored.
+    """
+
+    def __init__(self, newest: UUID) -> None:
+        """Keep the newest id of the conversation."""
+        super().__init__(newest)
+        self.newest = newest
+
+
+def title_of(question: str) -> str:
+    """Return the first line of the question, cut to a title's length."""
+    first = next((line.strip() for line in question.splitlines() if line.strip()), "")
+    return first if len(first) <= TITLE_LENGTH else first[: TITLE_LENGTH - 1].rstrip() + "…"

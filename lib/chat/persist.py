@@ -2,19 +2,19 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from uuid import UUID
 
 from lib.chat.prompt import HISTORY_MESSAGES
 from lib.db.limits import Hit
 from lib.db.session import Connection, Database
 from lib.db.tenant import EVERY_TEAM, Asker, Tenant
-from lib.errors import ConversationBusy, DatabaseUnavailable, KeyReused, Unauthenticated
-from lib.ids import new_id, unguessable_id
+from lib.errors import ConversationBusy, DatabaseUnavailable, KeyReused, ParleyError, Unauthenticated
+from lib.ids import id_after, new_id, unguessable_id
 from lib.store import answers, turn_keys, turns, users
-from lib.store.turns import KeyTaken
 from lib.telemetry.tracing import traced
-from lib.turns import Begun, TurnRecord, TurnResult
-from lib.unhindered import unhindered
+from lib.turns import Begun, KeyTaken, MadeTooEarly, TurnRecord, TurnResult, title_of
+from lib.unhindered import begin, unhindered
 
 _log = logging.getLogger("parley.chat")
 
@@ -22,8 +22,10 @@ _log = logging.getLogger("parley.chat")
 @traced("load history")
 async def keep_question(
     database: Database, turn: TurnRecord, tenant: Tenant, *, busy: float, hit: Hit | None = None
-) -> Begun | None:
+) -> tuple[TurnRecord, Begun | None]:
     """Commit the user's message and return what was said before; None when the database is away.
+
+    The turn may come back with other ids, where what was said last has later ones.
 
     The same statement counts the turn, if `hit` says for whom. While the database is away nobody is limited, and no
     retry is known for one.
@@ -41,19 +43,31 @@ async def keep_question(
     try:
         async with database.one_statement(tenant) as connection:
             try:
-                return await _begin(connection, turn, busy, hit)
+                return turn, await _begin(connection, turn, busy, hit)
             except KeyTaken:
-                return await _repeat(connection, turn, busy, hit)
+                return turn, await _repeat(connection, turn, busy, hit)
+            except MadeTooEarly as early:
+                turn = _made_after(turn, early.newest)
+                return turn, await _begin(connection, turn, busy, hit)
+    except MadeTooEarly:  # again: somebody was faster twice
+        raise ConversationBusy(retry_after=1) from None
     except DatabaseUnavailable:
         if turn.branch or turn.agent_id:
+            # It may have been heard all the same; nobody is going to write its answer.
+            begin(_write(database, turn, TurnResult("failed", "", error_code=DatabaseUnavailable.code), begun=True))
             raise
-        return None
+        return turn, None
 
 
 async def _begin(connection: Connection, turn: TurnRecord, busy: float, hit: Hit | None) -> Begun:
     if turn.opens:
         return await turns.begin(connection, turn, busy=busy, hit=hit)
     return await turns.continue_(connection, turn, limit=HISTORY_MESSAGES, busy=busy, hit=hit)
+
+
+def _made_after(turn: TurnRecord, newest: UUID) -> TurnRecord:
+    question_id = id_after(newest)
+    return replace(turn, question_id=question_id, answer_id=id_after(question_id))
 
 
 async def _repeat(connection: Connection, turn: TurnRecord, busy: float, hit: Hit | None) -> Begun:
@@ -98,7 +112,7 @@ async def keep_exchange(database: Database, *, user_id: UUID, query: str, respon
     turn = TurnRecord(user.team_id, user_id, unguessable_id(), new_id(), new_id(), query, opens=True)
     async with database.one_statement(Tenant(user.team_id)) as connection:
         result = TurnResult("complete", response)
-        await answers.save_whole(connection, turn, result, title=turns.title_of(query))
+        await answers.save_whole(connection, turn, result, title=title_of(query))
     return turn
 
 
@@ -108,7 +122,7 @@ async def _write(
     result: TurnResult,
     *,
     begun: bool,
-    first: Callable[[], Awaitable[None]] | None,
+    first: Callable[[], Awaitable[None]] | None = None,
 ) -> bool:
     # Whoever has signed out meanwhile gets their answer kept. One that was not begun was never asked for its account.
     asker = None if begun else Asker(turn.user_id)
@@ -118,10 +132,12 @@ async def _write(
         async with database.one_statement(Tenant(turn.team_id, asker)) as connection:
             if begun:
                 return await answers.finish(connection, turn, result)
-            return await answers.save_whole(connection, turn, result, title=turns.title_of(turn.question))
+            return await answers.save_whole(connection, turn, result, title=title_of(turn.question))
     except (DatabaseUnavailable, Unauthenticated):
         return False
     except Exception:
         # The caller has read the answer: a fault of ours in keeping it must not take it back.
         _log.exception("turn could not be saved")
+        if result.outcome != "failed":  # so that the conversation goes on
+            await _write(database, turn, TurnResult("failed", "", error_code=ParleyError.code), begun=begun)
         return False

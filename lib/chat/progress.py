@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from lib.chat.citations import CitationFilter
@@ -11,6 +11,9 @@ from lib.chat.events import ReasoningDelta, Retrieval, Source, TextDelta, Usage
 from lib.providers.fallback import Fallback
 from lib.text import storable
 from lib.turns import Outcome, TurnResult
+
+LONGEST_MODEL: Final = 200
+"""Characters of a model's name that are kept. A team's own endpoint may call its models anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Progress:
         """Note who answers, and when, at the first sign of an answer; say whether this is it."""
         if self.model is not None:
             return False
-        self.model, self.first_token_ms = model, self._elapsed_ms()
+        self.model, self.first_token_ms = storable(model)[:LONGEST_MODEL], self._elapsed_ms()
         return True
 
     def passages_given(self, found: Found) -> None:

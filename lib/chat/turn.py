@@ -6,41 +6,33 @@ No step knows the wire, and none holds a database connection while tokens stream
 """
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
-from typing import Final, Literal, assert_never
-from uuid import UUID
+from typing import Final, assert_never
 
 from lib.agents.answering import Answering, answering
-from lib.chat.events import Failed, Finished, Source, Sources, Started, Status, TurnEvent, Usage
-from lib.chat.persist import keep_answer, keep_question
+from lib.chat.ending import fail, finish, keep
+from lib.chat.events import Source, Sources, Started, Status, TurnEvent, Usage
+from lib.chat.persist import keep_question
 from lib.chat.progress import Found, Progress
 from lib.chat.prompt import build_prompt
 from lib.chat.replay import Followed, follow
-from lib.chat.report import FIRST_TOKEN, model_call, note_turn
-from lib.chat.request import TurnDeps, TurnRequest, Work
-from lib.chat.retention import retain
+from lib.chat.report import FIRST_TOKEN, model_call
+from lib.chat.request import TurnDeps, TurnRequest
 from lib.errors import NoProvider, ParleyError, ProviderError, RetrievalUnavailable
 from lib.ids import new_id, unguessable_id
 from lib.providers.base import DEFAULTS, PromptMessage, Reasoning, Text, TokenUsage
 from lib.providers.fallback import AnswerStopped, Fallback
-from lib.turns import Begun, Outcome, TurnRecord
-from lib.usage.prices import cost_of
+from lib.turns import Begun, TurnRecord
+from lib.unhindered import begin
 
 NO_HISTORY: Final = Status("The conversation so far cannot be read right now; answering without it.", "warning")
 NO_SEARCH: Final = Status("The documents cannot be searched right now; answering without them.", "warning")
 ASKING_WEBHOOK: Final = Status("Sending request to n8n webhook...")
 SAVING: Final = 15.0
 """Seconds beyond the longest turn for which a conversation waits for its answer to be saved."""
-
-TITLED_WITHIN: Final = 6
-"""Messages of a conversation after which its title stays what it is: models failed to make one often enough."""
-
-_log = logging.getLogger("parley.chat")
 
 
 async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnEvent]:
@@ -58,7 +50,7 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
     turn, progress = _record(request), Progress()
     searching = asyncio.create_task(_retrieve(turn, request, deps)) if request.searches_at_once else None
     try:
-        begun = await _begin(turn, request, deps)
+        turn, begun = await _begin(turn, request, deps)
         if begun and begun.repeats:
             async with aclosing(_again(begun, request, deps)) as events:
                 async for event in events:
@@ -84,27 +76,40 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
                 async for event in events:
                     yield note(event)
         except AnswerStopped:
-            yield await _finish(turn, begun, request, deps, progress, "stopped")
+            yield await finish(turn, begun, request, deps, progress, "stopped")
         except (asyncio.CancelledError, GeneratorExit):
-            await _keep(turn, deps, progress, "interrupted")
+            await keep(turn, deps, progress, "interrupted")
             raise
         except Exception as error:
-            yield await _fail(turn, error, deps, progress)
+            yield await fail(turn, error, deps, progress)
         else:
-            yield await _finish(turn, begun, request, deps, progress, "complete")
+            yield await finish(turn, begun, request, deps, progress, "complete")
     finally:
         if searching is not None:
             searching.cancel()
 
 
-async def _begin(turn: TurnRecord, request: TurnRequest, deps: TurnDeps) -> Begun | None:
+async def _begin(turn: TurnRecord, request: TurnRequest, deps: TurnDeps) -> tuple[TurnRecord, Begun | None]:
     """Keep the question and count the turn; say what is left to whoever wants to know."""
     limit = request.limit
-    busy = deps.limits.whole + SAVING
-    begun = await keep_question(deps.database, turn, request.tenant, busy=busy, hit=limit and limit.hit)
+    hit, busy = limit and limit.hit, deps.limits.whole + SAVING
+    keeping = begin(keep_question(deps.database, turn, request.tenant, busy=busy, hit=hit))
+    try:
+        turn, begun = await asyncio.shield(keeping)
+    except asyncio.CancelledError:
+        begin(_abandon(keeping, deps))
+        raise
     if limit and begun and begun.allowance:
         limit.tell(begun.allowance)
-    return begun
+    return turn, begun
+
+
+async def _abandon(keeping: "asyncio.Task[tuple[TurnRecord, Begun | None]]", deps: TurnDeps) -> None:
+    """End a turn whose client left while its question was being kept."""
+    with suppress(ParleyError):
+        turn, begun = await keeping
+        if begun and not begun.repeats:
+            await keep(turn, deps, Progress(begun=True), "interrupted")
 
 
 def _again(begun: Begun, request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnEvent]:
@@ -220,75 +225,3 @@ async def _answer(
             yield rest
         if not progress.text:
             raise ProviderError("The model gave no answer.")
-
-
-async def _finish(
-    turn: TurnRecord,
-    begun: Begun | None,
-    request: TurnRequest,
-    deps: TurnDeps,
-    progress: Progress,
-    outcome: Literal["complete", "stopped"],
-) -> Finished:
-    """Keep the answer, and return its last event; leave what can wait until that is with the reader."""
-    at = datetime.now(UTC)
-    saved = await _keep(turn, deps, progress, outcome, at=at)
-    if saved and turn.user_id:
-        request.afterwards.extend(_afterwards(turn, turn.user_id, begun, deps, progress))
-    return Finished(
-        progress.text, progress.cited, progress.usage, progress.model or "", saved, at, outcome == "stopped"
-    )
-
-
-def _afterwards(
-    turn: TurnRecord, user_id: UUID, begun: Begun | None, deps: TurnDeps, progress: Progress
-) -> Iterator[Work]:
-    """Yield what an answer that is kept leaves to do."""
-    if turn.opens:
-        newest = deps.settings.retention_conversations
-        yield partial(retain, deps.database, team_id=turn.team_id, user_id=user_id, newest=newest)
-    if begun and _titles(begun, deps):
-        yield partial(
-            deps.titler.title,
-            deps.database,
-            team_id=turn.team_id,
-            conversation_id=turn.conversation_id,
-            question=turn.question,
-            answer=progress.text,
-        )
-
-
-def _titles(begun: Begun, deps: TurnDeps) -> bool:
-    """Tell whether a model names the conversation: none that the operator did not name reads what it was not asked."""
-    agent = begun.agent
-    was_asked = agent is None or (agent.kind == "model" and agent.base_url is None)
-    return begun.untitled and len(begun.history) < TITLED_WITHIN and (was_asked or bool(deps.settings.title_model))
-
-
-async def _fail(turn: TurnRecord, error: Exception, deps: TurnDeps, progress: Progress) -> Failed:
-    """Keep what arrived of a turn that broke, and return what the caller is told."""
-    if not isinstance(error, ParleyError):
-        _log.error("turn failed", exc_info=error)
-        error = ParleyError()
-    saved = await _keep(turn, deps, progress, "failed", error.code)
-    return Failed(error.code, str(error), progress.text, saved, error.retry_after)
-
-
-async def _keep(
-    turn: TurnRecord,
-    deps: TurnDeps,
-    progress: Progress,
-    outcome: Outcome,
-    error_code: str | None = None,
-    *,
-    at: datetime | None = None,
-) -> bool:
-    """Keep what the turn came to, report it, and return whether it is kept."""
-    result = progress.result(outcome, error_code, at=at or datetime.now(UTC))
-    cost = cost_of(result.model, result.input_tokens, result.output_tokens, deps.settings.model_prices)
-    result = replace(result, cost_usd=cost)
-    note_turn(turn, result, saved=None)  # in case nobody waits for the rest
-    over = partial(deps.under_way.ends, turn.answer_id)
-    saved = await keep_answer(deps.database, turn, result, begun=progress.begun, first=over)
-    note_turn(turn, result, saved=saved)
-    return saved

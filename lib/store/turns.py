@@ -12,13 +12,7 @@ from lib.agents.agent import COLUMNS, Agent
 from lib.db.limits import HIT, WITHIN, Allowance, Hit, Taken, hit_parameters, judge
 from lib.db.session import Connection
 from lib.errors import AgentNotFound, AgentUnavailable, ConversationBusy, ConversationNotFound, MessageNotFound
-from lib.turns import Begun, SaidMessage, TurnRecord
-
-TITLE_LENGTH: Final = 80
-
-
-class KeyTaken(Exception):
-    """The turn's key is that of a turn before. Nothing is stored."""
+from lib.turns import Begun, KeyTaken, MadeTooEarly, SaidMessage, TurnRecord, title_of
 
 
 async def begin(connection: Connection, turn: TurnRecord, *, busy: float, hit: Hit | None = None) -> Begun:
@@ -53,6 +47,7 @@ async def continue_(
 
     Raises:
         RateLimited, KeyTaken, Unauthenticated: as `begin`.
+        MadeTooEarly: the turn's ids are older than what was said last.
         ConversationNotFound: it does not exist, or is not this caller's.
         MessageNotFound: the conversation has no such message to branch at.
         ConversationBusy: another answer is being written.
@@ -66,25 +61,23 @@ async def continue_(
     first = rows[0]
     allowance = _allowance(hit, first.hits, first.seconds_left)
     if not first.found:
-        raise _reason(first)
+        raise _reason(first, turn)
     history = tuple(SaidMessage(row.role, row.said, row.created_at) for row in rows if row.said)
     return Begun(history, allowance, _agent(first), _hosts(first), first.question, first.untitled)
 
 
-def title_of(question: str) -> str:
-    """Return the first line of the question, cut to a title's length."""
-    first = next((line.strip() for line in question.splitlines() if line.strip()), "")
-    return first if len(first) <= TITLE_LENGTH else first[: TITLE_LENGTH - 1].rstrip() + "…"
-
-
-def _reason(row: Any) -> Exception:
+def _reason(row: Any, turn: TurnRecord) -> Exception:
     """Return why a turn was not begun in a conversation that a row tells of."""
+    if row.key_known:
+        return KeyTaken()
     if not row.known:
         return ConversationNotFound()
     if not row.placed:
         return MessageNotFound()
     if not row.answerable:
         return AgentUnavailable()
+    if not row.busy and row.newest is not None and row.newest >= turn.question_id:
+        return MadeTooEarly(row.newest)
     # Whoever holds the conversation now may have taken it after this statement began to look.
     return KeyTaken() if row.key_taken and not row.busy else ConversationBusy(retry_after=1)
 
@@ -173,6 +166,7 @@ _BEGIN = text(f"""
 _KNOWN: Final = """
     known AS (
         SELECT conversations.id, conversations.agent_id, conversations.titled_by = 'question' AS untitled,
+            conversations.answer_id AS newest,
             coalesce(conversations.busy_until > now(), false) AS busy,
             conversations.agent_id IS NULL OR agents.id IS NOT NULL AS answerable
         FROM conversations LEFT JOIN agents
@@ -181,6 +175,7 @@ _KNOWN: Final = """
             AND conversations.user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid)
     )
 """
+_FREE: Final = "known.answerable AND NOT known.busy AND coalesce(known.newest < :question_id, true)"
 _TAKEN: Final = f"""
     conversation AS (
         UPDATE conversations SET updated_at = now(), answer_id = :answer_id, busy_until = {_BUSY_UNTIL},
@@ -189,6 +184,7 @@ _TAKEN: Final = f"""
             ) THEN :title ELSE title END
         FROM place WHERE conversations.id = place.id AND {WITHIN} AND {_FRESH}
             AND (conversations.busy_until IS NULL OR conversations.busy_until <= now())
+            AND (conversations.answer_id IS NULL OR conversations.answer_id < :question_id)
         RETURNING conversations.id
     )
 """  # noqa: S608
@@ -196,6 +192,10 @@ _TAKEN: Final = f"""
 _TOLD: Final = f"""
     SELECT hit.hits, hit.seconds_left, conversation.id IS NOT NULL AS found,
         known.id IS NOT NULL AS known, {{placed}} AS placed, known.answerable, known.busy, known.untitled,
+        known.newest,
+        EXISTS (
+            SELECT FROM turn_keys WHERE key_hash = CAST(:key_hash AS bytea) AND team_id = :team_id
+        ) AS key_known,
         CAST(:key_hash AS bytea) IS NOT NULL AND NOT EXISTS (SELECT FROM key) AS key_taken,
         {{question}} AS question, earlier.role, earlier.said, earlier.created_at, {_AGENT}, {_HOSTS}
     FROM (SELECT) AS one LEFT JOIN hit ON true LEFT JOIN known ON true LEFT JOIN conversation ON true
@@ -209,7 +209,7 @@ _TOLD: Final = f"""
 """  # noqa: S608
 
 _CONTINUE = text(f"""
-    WITH {HIT}, {_KNOWN}, place AS (SELECT id FROM known WHERE answerable AND NOT busy), {_KEY}, {_TAKEN}, said AS (
+    WITH {HIT}, {_KNOWN}, place AS (SELECT id FROM known WHERE {_FREE}), {_KEY}, {_TAKEN}, said AS (
         INSERT INTO messages (id, team_id, conversation_id, parent_id, role, status, parts)
         SELECT said.id, :team_id, conversation.id, said.parent_id, said.role, said.status, said.parts
         FROM conversation, (VALUES
@@ -238,7 +238,7 @@ _BRANCH: Final = f"""
         UNION ALL
         SELECT messages.id, messages.parent_id FROM path JOIN messages ON messages.id = path.parent_id
     ), place AS (
-        SELECT known.id FROM known, asked WHERE known.answerable AND NOT known.busy
+        SELECT known.id FROM known, asked WHERE {_FREE}
     ), {_KEY}, {_TAKEN}, moved AS (
         UPDATE messages SET active = NOT messages.active FROM conversation
         WHERE messages.conversation_id = conversation.id

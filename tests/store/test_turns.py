@@ -14,9 +14,8 @@ from lib.db.tenant import EVERY_TEAM, Asker, Tenant
 from lib.errors import AgentNotFound, ConversationBusy, ConversationNotFound, MessageNotFound, Unauthenticated
 from lib.ids import DEFAULT_TEAM_ID, new_id
 from lib.store import answers, retention, turn_keys, turns, users
-from lib.store.turns import KeyTaken
 from lib.store.users import NewUser
-from lib.turns import Begun, Branch, Repeat, TurnKey, TurnRecord, TurnResult
+from lib.turns import Begun, Branch, KeyTaken, Repeat, TurnKey, TurnRecord, TurnResult, title_of
 from tests.fixtures.web import Rows
 
 TEAM = Tenant(DEFAULT_TEAM_ID)
@@ -224,7 +223,7 @@ async def test_a_setting_that_is_no_number_keeps_the_default(database: Database,
     [("Why?", "Why?"), ("\n\n  First line \nsecond", "First line"), ("x" * 200, "x" * 79 + "…")],
 )
 def test_a_title_is_the_first_line(question: str, title: str) -> None:
-    assert turns.title_of(question) == title
+    assert title_of(question) == title
 
 
 async def test_two_at_once_in_one_conversation_are_never_interleaved(database: Database, user_id: UUID) -> None:
