@@ -8,7 +8,18 @@ from tests.fixtures.pictures import PNG
 from tests.published import Published
 
 Access = Literal[
-    "anyone", "chatter", "reader", "writer", "knower", "person", "owner", "admin", "team admin", "server", "schedule"
+    "anyone",
+    "chatter",
+    "reader",
+    "writer",
+    "editor",
+    "knower",
+    "person",
+    "owner",
+    "admin",
+    "team admin",
+    "server",
+    "schedule",
 ]
 """Whom a route lets in.
 
@@ -16,6 +27,7 @@ Access = Literal[
 - chatter: the same, but a program's key needs the scope `chat`.
 - reader: a user, or their program with the scope `read`.
 - writer: a user, or their program with the scope `chat`.
+- editor: a user, or their program with the scopes `read` and `chat`.
 - knower: a reader, or an administrator's program with the scope `admin`.
 - person: a user with a session; no program.
 - owner: a user, and an administrator's program with the scope `admin`.
@@ -81,14 +93,14 @@ ACCESS: Final[Mapping[str, Access]] = {
     "GET {conversations}/search": "reader",
     "GET {conversations}/{conversation_id}": "reader",
     "GET {conversations}/{conversation_id}/export": "reader",
-    "PUT {conversations}/{conversation_id}": "writer",
-    "PATCH {conversations}/{conversation_id}": "writer",
+    "PUT {conversations}/{conversation_id}": "editor",
+    "PATCH {conversations}/{conversation_id}": "editor",
     "DELETE {conversations}/{conversation_id}": "writer",
     "GET {conversations}/{conversation_id}/messages": "reader",
     "GET {conversations}/{conversation_id}/messages/{message_id}": "reader",
-    "PUT {conversations}/{conversation_id}/messages/{message_id}/feedback": "writer",
+    "PUT {conversations}/{conversation_id}/messages/{message_id}/feedback": "editor",
     "DELETE {conversations}/{conversation_id}/messages/{message_id}/feedback": "writer",
-    "POST {conversations}/{conversation_id}/messages/{message_id}/activate": "writer",
+    "POST {conversations}/{conversation_id}/messages/{message_id}/activate": "editor",
     "POST {conversations}/{conversation_id}/messages": "chatter",
     "POST {conversations}/{conversation_id}/messages/{message_id}/edit": "chatter",
     "POST {conversations}/{conversation_id}/messages/{message_id}/regenerate": "chatter",

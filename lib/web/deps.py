@@ -132,6 +132,15 @@ Writer = Annotated[Caller, Depends(_writer)]
 """A user, or their program with the scope `chat`: whoever may change conversations of their own."""
 
 
+async def _editor(caller: Writer) -> Caller:
+    caller.needs("read")
+    return caller
+
+
+Editor = Annotated[Caller, Depends(_editor)]
+"""A user, or their program with the scopes `chat` and `read`, for a change that is answered with what was said."""
+
+
 async def _with_internal_key(instance: ThisInstance) -> None:
     if instance.settings.internal_api_key is None:
         raise NotFound

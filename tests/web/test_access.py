@@ -16,11 +16,12 @@ ROUTES = distinct()
 REFUSED: Final = {401: "unauthenticated", 403: "forbidden"}
 
 LETS_IN: Final[Mapping[Access, set[str]]] = {
-    "anyone": {"guest", "user", "admin", "key:chat", "key:read", "key:admin", "server"},
-    "chatter": {"guest", "user", "admin", "key:chat", "server"},
-    "reader": {"user", "admin", "key:read"},
-    "writer": {"user", "admin", "key:chat"},
-    "knower": {"user", "admin", "key:read", "key:admin"},
+    "anyone": {"guest", "user", "admin", "key:chat", "key:read", "key:read+chat", "key:admin", "server"},
+    "chatter": {"guest", "user", "admin", "key:chat", "key:read+chat", "server"},
+    "reader": {"user", "admin", "key:read", "key:read+chat"},
+    "writer": {"user", "admin", "key:chat", "key:read+chat"},
+    "editor": {"user", "admin", "key:read+chat"},
+    "knower": {"user", "admin", "key:read", "key:read+chat", "key:admin"},
     "person": {"user", "admin"},
     "owner": {"user", "admin", "key:admin"},
     "admin": {"admin", "key:admin", "server"},
@@ -29,7 +30,7 @@ LETS_IN: Final[Mapping[Access, set[str]]] = {
     "schedule": {"schedule"},
 }
 
-KNOWN: Final = {"user", "admin", "key:chat", "key:read", "key:admin"}
+KNOWN: Final = {"user", "admin", "key:chat", "key:read", "key:read+chat", "key:admin"}
 """Those who are known; whoever is not is asked to sign in, and told no more."""
 
 
@@ -39,7 +40,7 @@ def test_every_published_route_is_in_the_table_and_nothing_else_is() -> None:
 
 async def who(parley: Deployment, name: str, team_id: UUID) -> Asker:
     """Return a fresh somebody of this kind, in a team."""
-    kind, _, scope = name.partition(":")
+    kind, _, scopes = name.partition(":")
     match kind:
         case "user":
             return await someone(parley, team_id=team_id)
@@ -47,7 +48,7 @@ async def who(parley: Deployment, name: str, team_id: UUID) -> Asker:
             return await someone(parley, "admin", team_id=team_id)
         case "key":
             owner = await someone(parley, "admin", team_id=team_id)
-            return await owner.key(scope)  # pyright: ignore[reportArgumentType]
+            return await owner.key(*scopes.split("+"))  # pyright: ignore[reportArgumentType]
         case "server":
             return Asker(parley.url, headers={"X-Internal-API-Key": INTERNAL_KEY})
         case "schedule":
@@ -110,7 +111,7 @@ async def test_each_way_in_is_shut_at_once_when_the_account_is_switched_off(parl
         open_still = {
             f"{route}"
             for route in ROUTES
-            if ACCESS[key_of(route)] in {"chatter", "reader", "writer", "admin", "team admin"}
+            if ACCESS[key_of(route)] in {"chatter", "reader", "writer", "editor", "admin", "team admin"}
             and "{" not in route.template
             and (await ask(asker, route))[0] != 401
         }

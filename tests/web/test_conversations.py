@@ -257,14 +257,19 @@ async def test_lists_hold_ones_own_alone(parley: Deployment, rows: Rows, ada: As
 
 async def test_a_programs_key_reads_or_changes_as_it_was_made_for(rows: Rows, ada: Asker) -> None:
     thread = await converse(rows, ada)
-    reader, writer = await ada.key("read"), await ada.key("chat")
+    reader, writer, both = await ada.key("read"), await ada.key("chat"), await ada.key("read", "chat")
     for program, method, status in (
         (reader, "GET", 200),
         (reader, "DELETE", 403),
+        (reader, "PATCH", 403),
         (writer, "GET", 403),
+        (writer, "PUT", 403),
+        (writer, "PATCH", 403),
+        (both, "PATCH", 200),
         (writer, "DELETE", 204),
     ):
-        assert (await program.ask(method, f"{CHATS}/{thread.id}")).status_code == status
+        body = {"title": "Changed"} if method in {"PUT", "PATCH"} else None
+        assert (await program.ask(method, f"{CHATS}/{thread.id}", json=body)).status_code == status, method
 
 
 async def test_whoever_has_no_account_has_no_conversations(parley: Deployment) -> None:

@@ -212,6 +212,23 @@ async def test_what_is_no_rating_is_refused(rows: Rows, ada: Asker, given: dict[
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
+async def test_a_program_that_may_only_chat_is_shown_nothing_that_was_said(rows: Rows, ada: Asker) -> None:
+    thread = await converse(rows, ada, "Why?", "Because.")
+    other = await thread.say("For no reason.", after=thread.said[0], active=False)
+    chats, both = await ada.key("chat"), await ada.key("chat", "read")
+    path = f"/conversations/{thread.id}/messages/{other}"
+    for method, more, body in (
+        ("GET", "", None),
+        ("PUT", "/feedback", {"rating": "up"}),
+        ("POST", "/activate", None),
+    ):
+        refused = await chats.ask(method, path + more, json=body)
+        assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing"), more
+        assert (await both.ask(method, path + more, json=body)).status_code == 200, more
+    assert await thread.shown() == ["Why?", "For no reason."]
+    assert (await chats.ask("DELETE", f"{path}/feedback")).status_code == 204
+
+
 async def test_a_question_has_no_rating(rows: Rows, ada: Asker) -> None:
     thread = await converse(rows, ada, "Why?", "Because.")
     at = f"/conversations/{thread.id}/messages/{thread.said[0]}/feedback"

@@ -10,7 +10,7 @@ from lib.auth.callers import Caller
 from lib.chat.retention import retain
 from lib.store import conversations
 from lib.store.conversations import Owner, Wanted
-from lib.web.deps import Reader, ThisInstance, Writer
+from lib.web.deps import Editor, Reader, ThisInstance, Writer
 from lib.web.json import as_json
 from lib.web.objects import storable
 from lib.web.text import SAID
@@ -108,7 +108,7 @@ async def read(
 @router.put("/{conversation_id:uuid}")
 @router.patch("/{conversation_id:uuid}")
 async def change(
-    conversation_id: UUID, changes: Annotated[Changes, Body()], caller: Writer, instance: ThisInstance
+    conversation_id: UUID, changes: Annotated[Changes, Body()], caller: Editor, instance: ThisInstance
 ) -> Response:
     """Change what the body names."""
     async with instance.database.one_statement(caller.tenant()) as connection:

@@ -10,7 +10,7 @@ from lib.auth.callers import Caller
 from lib.errors import InvalidRequest
 from lib.store import messages
 from lib.store.messages import Place
-from lib.web.deps import Reader, ThisInstance, Writer
+from lib.web.deps import Editor, Reader, ThisInstance, Writer
 from lib.web.json import as_json
 from lib.web.text import PLAIN
 
@@ -69,7 +69,7 @@ async def read(conversation_id: UUID, message_id: UUID, caller: Reader, instance
 
 @router.put("/{conversation_id}/messages/{message_id}/feedback")
 async def rate(
-    conversation_id: UUID, message_id: UUID, given: Feedback, caller: Writer, instance: ThisInstance
+    conversation_id: UUID, message_id: UUID, given: Feedback, caller: Editor, instance: ThisInstance
 ) -> Response:
     """Say what one thinks of an answer, in place of what one said before."""
     async with instance.database.one_statement(caller.tenant()) as connection:
@@ -87,7 +87,7 @@ async def unrate(conversation_id: UUID, message_id: UUID, caller: Writer, instan
 
 
 @router.post("/{conversation_id}/messages/{message_id}/activate")
-async def activate(conversation_id: UUID, message_id: UUID, caller: Writer, instance: ThisInstance) -> Response:
+async def activate(conversation_id: UUID, message_id: UUID, caller: Editor, instance: ThisInstance) -> Response:
     """Show the branch of a message, and answer with the newest messages of what is shown now."""
     place = _place(caller, conversation_id)
     async with instance.database.one_statement(caller.tenant()) as connection:
