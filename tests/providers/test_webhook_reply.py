@@ -71,6 +71,7 @@ N8N: dict[str, Read] = {
     "first_item_agent": Read("object", ANA),
     "first_item_chain": Read("object", ANA),
     "first_item_openai": Read("object", ANA),
+    "guide": Read("object", ANA),
     "right_token": Read("object", YOU_SAID),
     "all_items": Read("array", "One.\n\n" + YOU_SAID),
     "respond_all_items": Read("array", "One.\n\n" + YOU_SAID),

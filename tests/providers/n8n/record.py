@@ -142,6 +142,7 @@ CASES: Final = (
     Case("goes_on", "goes-on", (FAILS,)),
     Case("unknown", "no-such-webhook"),
     Case("wrong_method", "first-item", method="GET"),
+    Case("guide", "guide", token=TOKEN),
     Case("right_token", "token", token=TOKEN),
     Case("wrong_token", "token", token="another"),
     Case("no_token", "token"),
