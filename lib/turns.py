@@ -120,6 +120,10 @@ class KeyTaken(Exception):
     """The turn's key is that of a turn before. Nothing is stored."""
 
 
+class Moved(Exception):
+    """Somebody changed the conversation between a statement's look at it and its grip. Nothing is stored."""
+
+
 class MadeTooEarly(Exception):
     """The conversation has come further than the turn's ids: they were made before, or by a clock that is behind.
 

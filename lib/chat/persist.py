@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Final
 from uuid import UUID
 
 from lib.chat.prompt import HISTORY_MESSAGES
@@ -13,8 +14,11 @@ from lib.errors import ConversationBusy, DatabaseUnavailable, KeyReused, ParleyE
 from lib.ids import id_after, new_id, unguessable_id
 from lib.store import answers, turn_keys, turns, users
 from lib.telemetry.tracing import traced
-from lib.turns import Begun, KeyTaken, MadeTooEarly, TurnRecord, TurnResult, title_of
-from lib.unhindered import begin, unhindered
+from lib.turns import Begun, KeyTaken, MadeTooEarly, Moved, Repeat, TurnRecord, TurnResult, title_of
+from lib.unhindered import unhindered
+
+ATTEMPTS: Final = 6
+"""How often a turn is begun while others keep changing its conversation."""
 
 _log = logging.getLogger("parley.chat")
 
@@ -42,27 +46,32 @@ async def keep_question(
     """
     try:
         async with database.one_statement(tenant) as connection:
-            try:
-                return turn, await _begin(connection, turn, busy, hit)
-            except KeyTaken:
-                return turn, await _repeat(connection, turn, busy, hit)
-            except MadeTooEarly as early:
-                turn = _made_after(turn, early.newest)
-                return turn, await _begin(connection, turn, busy, hit)
-    except MadeTooEarly:  # again: somebody was faster twice
-        raise ConversationBusy(retry_after=1) from None
+            return await _begin(connection, turn, busy, hit)
     except DatabaseUnavailable:
         if turn.branch or turn.agent_id:
             # It may have been heard all the same; nobody is going to write its answer.
-            begin(_write(database, turn, TurnResult("failed", "", error_code=DatabaseUnavailable.code), begun=True))
+            failed = TurnResult("failed", "", error_code=DatabaseUnavailable.code)
+            await unhindered(_write(database, turn, failed, begun=True))
             raise
         return turn, None
 
 
-async def _begin(connection: Connection, turn: TurnRecord, busy: float, hit: Hit | None) -> Begun:
-    if turn.opens:
-        return await turns.begin(connection, turn, busy=busy, hit=hit)
-    return await turns.continue_(connection, turn, limit=HISTORY_MESSAGES, busy=busy, hit=hit)
+async def _begin(connection: Connection, turn: TurnRecord, busy: float, hit: Hit | None) -> tuple[TurnRecord, Begun]:
+    """Begin the turn, or find the one that it repeats; look again where others were at the conversation, too."""
+    for _ in range(ATTEMPTS):
+        try:
+            if turn.opens:
+                return turn, await turns.begin(connection, turn, busy=busy, hit=hit)
+            return turn, await turns.continue_(connection, turn, limit=HISTORY_MESSAGES, busy=busy, hit=hit)
+        except KeyTaken:
+            repeats = await _repeat(connection, turn)
+            if repeats is not None:
+                return turn, Begun(repeats=repeats)
+        except MadeTooEarly as early:
+            turn = _made_after(turn, early.newest)
+        except Moved:
+            pass
+    raise ConversationBusy(retry_after=1)
 
 
 def _made_after(turn: TurnRecord, newest: UUID) -> TurnRecord:
@@ -70,18 +79,15 @@ def _made_after(turn: TurnRecord, newest: UUID) -> TurnRecord:
     return replace(turn, question_id=question_id, answer_id=id_after(question_id))
 
 
-async def _repeat(connection: Connection, turn: TurnRecord, busy: float, hit: Hit | None) -> Begun:
-    """Return the turn that was begun with this one's key; begin this one after all where there is none."""
+async def _repeat(connection: Connection, turn: TurnRecord) -> Repeat | None:
+    """Return the turn that was begun with this one's key; None where there is none after all, and the key is free."""
     found = await turn_keys.find_repeat(connection, turn)
     if found is None:
-        try:
-            return await _begin(connection, turn, busy, hit)
-        except KeyTaken:  # by yet another request, at this moment
-            raise ConversationBusy(retry_after=1) from None
+        return None
     repeat, same = found
     if not same:
         raise KeyReused
-    return Begun(repeats=repeat)
+    return repeat
 
 
 @traced("persist")

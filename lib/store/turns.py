@@ -12,7 +12,7 @@ from lib.agents.agent import COLUMNS, Agent
 from lib.db.limits import HIT, WITHIN, Allowance, Hit, Taken, hit_parameters, judge
 from lib.db.session import Connection
 from lib.errors import AgentNotFound, AgentUnavailable, ConversationBusy, ConversationNotFound, MessageNotFound
-from lib.turns import Begun, KeyTaken, MadeTooEarly, SaidMessage, TurnRecord, title_of
+from lib.turns import Begun, KeyTaken, MadeTooEarly, Moved, SaidMessage, TurnRecord, title_of
 
 
 async def begin(connection: Connection, turn: TurnRecord, *, busy: float, hit: Hit | None = None) -> Begun:
@@ -48,6 +48,7 @@ async def continue_(
     Raises:
         RateLimited, KeyTaken, Unauthenticated: as `begin`.
         MadeTooEarly: the turn's ids are older than what was said last.
+        Moved: others changed the conversation at the same moment.
         ConversationNotFound: it does not exist, or is not this caller's.
         MessageNotFound: the conversation has no such message to branch at.
         ConversationBusy: another answer is being written.
@@ -78,8 +79,9 @@ def _reason(row: Any, turn: TurnRecord) -> Exception:
         return AgentUnavailable()
     if not row.busy and row.newest is not None and row.newest >= turn.question_id:
         return MadeTooEarly(row.newest)
-    # Whoever holds the conversation now may have taken it after this statement began to look.
-    return KeyTaken() if row.key_taken and not row.busy else ConversationBusy(retry_after=1)
+    if row.busy:
+        return ConversationBusy(retry_after=1)
+    return KeyTaken() if row.key_taken else Moved()
 
 
 def _allowance(hit: Hit | None, attempts: int | None, seconds_left: int | None) -> Allowance | None:
@@ -161,11 +163,12 @@ _BEGIN = text(f"""
     FROM (SELECT) AS one LEFT JOIN hit ON true LEFT JOIN conversation ON true LEFT JOIN agent ON true
 """)  # noqa: S608
 
-# What is known of the conversation before anything is changed. That it is free is asked again of the row that is
-# locked: of two turns at once, one finds it taken.
+# What is known of the conversation before anything is changed. Its row is then taken as it was seen, or not at all:
+# what others have changed meanwhile, a path or who is writing, this statement's snapshot does not hold.
 _KNOWN: Final = """
     known AS (
-        SELECT conversations.id, conversations.agent_id, conversations.titled_by = 'question' AS untitled,
+        SELECT conversations.id, conversations.xmin AS version, conversations.agent_id,
+            conversations.titled_by = 'question' AS untitled,
             conversations.answer_id AS newest,
             coalesce(conversations.busy_until > now(), false) AS busy,
             conversations.agent_id IS NULL OR agents.id IS NOT NULL AS answerable
@@ -183,8 +186,7 @@ _TAKEN: Final = f"""
                 SELECT FROM messages WHERE messages.conversation_id = conversations.id
             ) THEN :title ELSE title END
         FROM place WHERE conversations.id = place.id AND {WITHIN} AND {_FRESH}
-            AND (conversations.busy_until IS NULL OR conversations.busy_until <= now())
-            AND (conversations.answer_id IS NULL OR conversations.answer_id < :question_id)
+            AND conversations.xmin = place.version
         RETURNING conversations.id
     )
 """  # noqa: S608
@@ -209,7 +211,7 @@ _TOLD: Final = f"""
 """  # noqa: S608
 
 _CONTINUE = text(f"""
-    WITH {HIT}, {_KNOWN}, place AS (SELECT id FROM known WHERE {_FREE}), {_KEY}, {_TAKEN}, said AS (
+    WITH {HIT}, {_KNOWN}, place AS (SELECT id, version FROM known WHERE {_FREE}), {_KEY}, {_TAKEN}, said AS (
         INSERT INTO messages (id, team_id, conversation_id, parent_id, role, status, parts)
         SELECT said.id, :team_id, conversation.id, said.parent_id, said.role, said.status, said.parts
         FROM conversation, (VALUES
@@ -238,7 +240,7 @@ _BRANCH: Final = f"""
         UNION ALL
         SELECT messages.id, messages.parent_id FROM path JOIN messages ON messages.id = path.parent_id
     ), place AS (
-        SELECT known.id FROM known, asked WHERE {_FREE}
+        SELECT known.id, known.version FROM known, asked WHERE {_FREE}
     ), {_KEY}, {_TAKEN}, moved AS (
         UPDATE messages SET active = NOT messages.active FROM conversation
         WHERE messages.conversation_id = conversation.id

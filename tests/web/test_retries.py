@@ -122,3 +122,39 @@ async def test_old_keys_are_forgotten_by_the_job(parley: Deployment, rows: Rows)
     )
     await reap(parley.instance.database)
     assert await rows("SELECT 1 FROM turn_keys WHERE conversation_id = %s", conversation_id) == []
+
+
+async def test_twenty_at_once_into_one_conversation_are_one_turn(deploy: Deploy, openai_double: OpenAIServer) -> None:
+    instances = [await deploy(), await deploy()]
+    asker, key = await someone(instances[0]), str(uuid4())
+    conversation_id = (await asker.ask("POST", "/api/chats", json={})).json()["id"]
+    openai_double.play(SCRIPT.but(pace=0.05))
+    path, headers = f"/conversations/{conversation_id}/messages", {**asker.headers, "Idempotency-Key": key}
+    answers = await asyncio.gather(
+        *(
+            asker.at(instances[number % 2]).ask("POST", path, json={"content": "Hi"}, headers=headers)
+            for number in range(20)
+        )
+    )
+    first, *others = (told(events(answer.text)) for answer in answers)
+    assert all(other == first for other in others)
+    assert len(openai_double.calls) == 1
+
+
+async def test_a_retry_of_a_turn_that_is_over_is_known_while_another_is_under_way(
+    parley: Deployment, openai_double: OpenAIServer
+) -> None:
+    asker, key = await someone(parley), str(uuid4())
+    conversation_id = (await asker.ask("POST", "/api/chats", json={})).json()["id"]
+    path, headers = f"/conversations/{conversation_id}/messages", {**asker.headers, "Idempotency-Key": key}
+    first = await asker.ask("POST", path, json={"content": "Hi"}, headers=headers)
+    openai_double.play(Script(stall_at=0))
+    other = asyncio.create_task(asker.ask("POST", path, json={"content": "Wait"}))
+    await openai_double.next_call()
+    await openai_double.next_call()
+    again = await asker.ask("POST", path, json={"content": "Hi"}, headers=headers)
+    assert told(events(again.text)) == told(events(first.text))
+    changed = await asker.ask("POST", path, json={"content": "Bye"}, headers=headers)
+    assert (changed.status_code, changed.json()["code"]) == (422, "idempotency_key_reused")
+    openai_double.resume()
+    await other

@@ -1,7 +1,9 @@
 """Turns in a conversation: sent, worded anew, answered again, and never two at a time."""
 
 import asyncio
+import random
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -231,3 +233,56 @@ async def test_a_title_comes_after_the_first_answer_and_a_users_own_stays(
             pass
     await say(asker, conversation_id, "Really?")
     assert len(openai_double.calls) == 3
+
+
+async def test_a_branch_that_was_begun_unheard_leaves_the_conversation_free(
+    deploy: Deploy, proxy: PostgresProxy
+) -> None:
+    here, there = await deploy(DATABASE_URL=proxy.url), await deploy()
+    asker = await someone(there)
+    conversation_id = await conversation(asker)
+    answer_id = await say(asker, conversation_id, "One")
+    path = f"/api/v1/conversations/{conversation_id}"
+    await asker.at(here).ask("GET", path)  # so that there is a connection to lose
+    proxy.swallow()
+    lost = await asker.at(here).ask("POST", f"{path}/messages/{answer_id}/regenerate")
+    assert (lost.status_code, lost.json()["code"]) == (503, "database_unavailable")
+    await say(asker, conversation_id, "Two")
+
+
+async def test_however_many_change_a_conversation_at_once_it_shows_one_path(deploy: Deploy, rows: Rows) -> None:
+    instances = [await deploy(), await deploy()]
+    asker, chance = await someone(instances[0]), random.Random(1)  # noqa: S311 - nobody is to be surprised
+    conversation_id = await conversation(asker)
+    for content in ("One", "Two", "Three"):
+        await say(asker, conversation_id, content)
+    path = f"/api/v1/conversations/{conversation_id}/messages"
+
+    async def change(number: int, said: list[dict[str, Any]]) -> int:
+        message = chance.choice(said)
+        kind = chance.choice(["send", "edit", "regenerate", "activate", "activate"])
+        body = None if kind in {"regenerate", "activate"} else {"content": "More"}
+        where = path if kind == "send" else f"{path}/{message['id']}/{kind}"
+        return (await asker.at(instances[number % 2]).ask("POST", where, json=body)).status_code
+
+    for _ in range(6):
+        said = await rows("SELECT id FROM messages WHERE conversation_id = %s", conversation_id)
+        codes = await asyncio.gather(*(change(number, said) for number in range(8)))
+        assert {code // 100 for code in codes} <= {2, 4}
+        shown = await rows(
+            "SELECT id, parent_id FROM messages WHERE conversation_id = %s AND active ORDER BY id", conversation_id
+        )
+        assert [row["parent_id"] for row in shown] == [None, *(row["id"] for row in shown[:-1])]
+
+
+async def test_a_message_from_an_instance_whose_clock_is_behind_comes_last(parley: Deployment, rows: Rows) -> None:
+    asker = await someone(parley)
+    conversation_id = await conversation(asker)
+    await say(asker, conversation_id, "One")
+    await rows(
+        "UPDATE conversations SET answer_id = 'ffffffff-0000-7000-8000-000000000000' WHERE id = %s", conversation_id
+    )
+    await say(asker, conversation_id, "Two")
+    (last,) = await rows("SELECT answer_id FROM conversations WHERE id = %s", conversation_id)
+    assert str(last["answer_id"]) > "ffffffff-0000-7000-8000-000000000000"
+    assert [content for role, content in await shown(asker, conversation_id) if role == "user"] == ["One", "Two"]
