@@ -99,7 +99,8 @@ class Finished:
 class Failed:
     """The turn ended without a whole answer. What arrived before is kept when `saved` is true. The last event.
 
-    `retry_after` is the seconds after which asking again may succeed, when that is known.
+    `retry_after` is the seconds after which asking again may succeed, when that is known. `over` is false where only
+    this reading of the turn has ended, and the turn may go on: taken up again, it tells the rest.
     """
 
     code: str
@@ -107,6 +108,7 @@ class Failed:
     text: str
     saved: bool
     retry_after: int | None = None
+    over: bool = True
 
 
 TurnEvent = Started | Status | Sources | TextDelta | ReasoningDelta | Usage | Finished | Failed

@@ -1,13 +1,15 @@
 """A turn's events a second time: from the batches of an answer that is being written, or from one that is there."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import msgspec
 
+from lib.chat.batches import in_a_row, unpack
 from lib.chat.events import (
     Failed,
     Finished,
@@ -15,7 +17,6 @@ from lib.chat.events import (
     Source,
     Sources,
     Started,
-    Status,
     TextDelta,
     TurnEvent,
     Usage,
@@ -23,7 +24,7 @@ from lib.chat.events import (
 from lib.chat.position import START, Position
 from lib.db.session import Database
 from lib.db.tenant import Tenant
-from lib.errors import DatabaseUnavailable, Interrupted, error_named
+from lib.errors import DatabaseUnavailable, Interrupted, ParleyError, error_named
 from lib.store import streams
 from lib.store.streams import Answer
 
@@ -31,12 +32,8 @@ POLL: Final = 0.25
 """Seconds between two looks at an answer that another instance may be writing."""
 PATIENCE: Final = 10.0
 """Seconds that a reader waits for a database that has gone away."""
-
-_KINDS: Final[dict[str, type[TurnEvent]]] = {
-    kind.__name__: kind for kind in (Started, Status, Sources, TextDelta, ReasoningDelta, Usage, Finished, Failed)
-}
-_pack: Final = msgspec.msgpack.Encoder().encode
-_unpack: Final = msgspec.msgpack.Decoder(list[tuple[str, msgspec.Raw]]).decode
+WAIT: Final = 5
+"""Seconds after which such a reader may come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,48 +47,62 @@ class Followed:
     position: Position = START
 
 
-def pack(events: Sequence[TurnEvent]) -> bytes:
-    """Return events as MessagePack, neighbouring pieces of text as one."""
-    return _pack([(type(event).__name__, event) for event in _joined(events)])
-
-
-def unpack(packed: bytes) -> Iterator[TurnEvent]:
-    """Yield the events that `pack` was given."""
-    for kind, fields in _unpack(packed):
-        yield msgspec.msgpack.decode(fields, type=_KINDS[kind])
-
-
 async def follow(
     database: Database, followed: Followed, recall: Callable[[TurnEvent], None] | None = None
 ) -> AsyncGenerator[TurnEvent]:
-    """Yield what comes after a position of a turn, to its end, whichever instance runs it. Nothing comes twice.
+    """Yield `Started`, and what comes after a position of a turn, to its end, whichever instance runs it.
 
-    `recall` is told of what comes before.
+    `Started` comes at once, also to a reader who has had it, and nothing else comes twice; `recall` is told of what
+    comes before. Of a turn that is over nothing at all comes to a reader who has had its last event. What goes wrong
+    later is told as a `Failed` that ends this reading alone.
 
     Raises:
         ConversationNotFound, MessageNotFound: before the first event; there is no such answer of this caller.
-        Unauthenticated: likewise; or later, when the caller signs out meanwhile.
-        DatabaseUnavailable: before the first event.
+        Unauthenticated: likewise; the caller is signed in no longer.
+        DatabaseUnavailable: likewise.
     """
-    reader = _Reader(followed.position, recall)
-    clock = asyncio.get_running_loop().time
-    answer, heard = await _look(database, followed, reader.number), clock()
-    while True:
-        for event in reader.read(answer, followed.answer_id):
-            yield event
-        if answer.status != "streaming" or answer.is_late:
-            return
+    started = Started(followed.conversation_id, followed.answer_id, saved=True)
+    reader = _Reader(followed.answer_id, followed.position.after(started), recall)
+    answer = await _look(database, followed)
+    rest = list(reader.read(answer))
+    if _is_over(answer) and not rest:
+        return
+    yield started
+    for event in rest:
+        yield event
+    while not _is_over(answer):
         await asyncio.sleep(POLL)
         try:
-            answer, heard = await _look(database, followed, reader.number), clock()
+            answer = await _look_patiently(database, followed, reader.number)
+        except ParleyError as error:
+            yield Failed(error.code, str(error), "", saved=False, retry_after=error.retry_after, over=False)
+            return
+        for event in reader.read(answer):
+            yield event
+
+
+def _is_over(answer: Answer) -> bool:
+    """Tell whether nobody writes it any more."""
+    return answer.status != "streaming" or answer.is_late
+
+
+async def _look_patiently(database: Database, followed: Followed, after: int) -> Answer:
+    """Look again until the database is back."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + PATIENCE
+    while True:
+        try:
+            answer = await _look(database, followed, after)
+            # Of an answer that nobody writes any more, what is left is told from its first batch on.
+            return await _look(database, followed) if answer.is_late and after else answer
         except DatabaseUnavailable as error:
-            if clock() - heard > PATIENCE:
-                yield Failed(error.code, str(error), "", saved=False, retry_after=5)
-                return
+            if clock() > until:
+                raise DatabaseUnavailable(retry_after=WAIT) from error
+        await asyncio.sleep(POLL)
 
 
-async def _look(database: Database, followed: Followed, after: int) -> Answer:
-    async with database.one_statement(followed.tenant) as connection:
+async def _look(database: Database, followed: Followed, after: int = 0) -> Answer:
+    async with _one_at_a_time(database), database.one_statement(followed.tenant) as connection:
         return await streams.read(
             connection,
             team_id=followed.tenant.team_id,
@@ -102,25 +113,32 @@ async def _look(database: Database, followed: Followed, after: int) -> Answer:
         )
 
 
+_looking: Final[WeakKeyDictionary[Database, asyncio.Semaphore]] = WeakKeyDictionary()
+
+
+def _one_at_a_time(database: Database) -> asyncio.Semaphore:
+    """Return what lets one reader look at a time: however many there are, they take one connection of the pool."""
+    return _looking.setdefault(database, asyncio.Semaphore(1))
+
+
 class _Reader:
     """Keeps in mind what was read, and leaves it out of whatever record of the turn comes next."""
 
-    def __init__(self, position: Position, recall: Callable[[TurnEvent], None] | None) -> None:
+    def __init__(self, answer_id: UUID, position: Position, recall: Callable[[TurnEvent], None] | None) -> None:
         self.number = 0
+        self._answer_id = answer_id
         self._recall = recall
         self._position = position
         self._at = START
 
-    def read(self, answer: Answer, answer_id: UUID) -> Iterator[TurnEvent]:
-        """Yield what is new in an answer as it stands now."""
-        if answer.status != "streaming" or answer.is_late:
+    def read(self, answer: Answer) -> Iterator[TurnEvent]:
+        """Yield what is new in an answer as it stands now: in its batches since the last, or in the whole of it."""
+        if _is_over(answer):
             self._at = START
-            yield from self._unread(told(answer, answer_id))
+            yield from self._unread(_left(answer) if answer.is_late else told(answer, self._answer_id))
             return
-        for number, packed in answer.batches:
-            if number != self.number + 1:
-                return  # one of them is missing: the rest comes with the answer's end
-            self.number = number
+        for packed in in_a_row(answer.batches, self.number):  # what comes behind a gap comes with the answer's end
+            self.number += 1
             yield from self._unread(unpack(packed))
 
     def _unread(self, events: Iterable[TurnEvent]) -> Iterator[TurnEvent]:
@@ -132,6 +150,17 @@ class _Reader:
                 yield rest
             elif self._recall is not None:
                 self._recall(event)
+
+
+def _left(answer: Answer) -> Iterator[TurnEvent]:
+    """Yield the events of an answer that nobody writes any more, and that is not closed yet."""
+    said = ""
+    for packed in in_a_row(answer.batches):
+        for event in unpack(packed):
+            if isinstance(event, TextDelta):
+                said += event.text
+            yield event
+    yield Failed(Interrupted.code, Interrupted.detail, said, saved=True)
 
 
 def told(answer: Answer, answer_id: UUID) -> Iterator[TurnEvent]:
@@ -158,16 +187,3 @@ def told(answer: Answer, answer_id: UUID) -> Iterator[TurnEvent]:
 
 def _source(stored: dict[str, Any]) -> Source:
     return msgspec.convert({name: value for name, value in stored.items() if name != "cited"}, Source)
-
-
-def _joined(events: Sequence[TurnEvent]) -> list[TurnEvent]:
-    joined: list[TurnEvent] = []
-    for event in events:
-        last = joined[-1] if joined else None
-        if isinstance(event, TextDelta) and isinstance(last, TextDelta):
-            joined[-1] = TextDelta(last.text + event.text)
-        elif isinstance(event, ReasoningDelta) and isinstance(last, ReasoningDelta):
-            joined[-1] = ReasoningDelta(last.text + event.text)
-        else:
-            joined.append(event)
-    return joined

@@ -2,15 +2,14 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
-from lib.chat.events import ReasoningDelta, Sources, TextDelta
-from lib.chat.replay import Followed, unpack
+from lib.chat.batches import what_is_left
+from lib.chat.replay import Followed
 from lib.db.session import Database
 from lib.ids import new_id
 from lib.store import answers, streams
-from lib.store.streams import Answer
-from lib.turns import TurnRecord, TurnResult
+from lib.turns import TurnRecord
 
 State = Literal["streaming", "complete", "stopped", "interrupted", "failed"]
 
@@ -30,49 +29,36 @@ async def stop(database: Database, stopped: Followed) -> State:
         DatabaseUnavailable: nobody can be told.
     """
     until = asyncio.get_running_loop().time() + PATIENCE
-    answer = await _ask(database, stopped)
-    while answer.status == "streaming" and asyncio.get_running_loop().time() < until:
+    await _ask(database, stopped)
+    status = await _look(database, stopped)
+    while status == "streaming" and asyncio.get_running_loop().time() < until:
         await asyncio.sleep(LOOK)
-        answer = await _look(database, stopped)
-    if answer.status == "streaming":
-        await _close(database, stopped, answer)
-        answer = await _look(database, stopped)
-    return cast("State", answer.status)
+        status = await _look(database, stopped)
+    if status == "streaming":
+        await _close(database, stopped)
+        status = await _look(database, stopped)
+    return cast("State", status)
 
 
-async def _ask(database: Database, stopped: Followed) -> Answer:
+async def _ask(database: Database, stopped: Followed) -> None:
     async with database.one_statement(stopped.tenant) as connection:
-        await streams.request_stop(
-            connection,
-            team_id=stopped.tenant.team_id,
-            user_id=stopped.user_id,
-            conversation_id=stopped.conversation_id,
-            message_id=stopped.answer_id,
-        )
-    return await _look(database, stopped)
+        await streams.request_stop(connection, **_named(stopped))
 
 
-async def _look(database: Database, stopped: Followed) -> Answer:
+async def _look(database: Database, stopped: Followed) -> str:
     async with database.one_statement(stopped.tenant) as connection:
-        return await streams.read(
-            connection,
-            team_id=stopped.tenant.team_id,
-            user_id=stopped.user_id,
-            conversation_id=stopped.conversation_id,
-            message_id=stopped.answer_id,
-            after=0,
-        )
+        return await streams.status(connection, **_named(stopped))
 
 
-async def _close(database: Database, stopped: Followed, answer: Answer) -> None:
+async def _close(database: Database, stopped: Followed) -> None:
     """End an answer with what its batches hold."""
-    events = [event for _, batch in answer.batches for event in unpack(batch)]
-    sources = next((event for event in events if isinstance(event, Sources)), None)
-    result = TurnResult(
+    async with database.one_statement(stopped.tenant) as connection:
+        answer = await streams.read(connection, **_named(stopped), after=0)
+    result = what_is_left(
+        answer.batches,
         "stopped",
-        "".join(event.text for event in events if isinstance(event, TextDelta)),
-        reasoning="".join(event.text for event in events if isinstance(event, ReasoningDelta)),
-        retrieval=sources and sources.retrieval,
+        agent_id=answer.agent_id,
+        total_ms=answer.age_ms,
         finished_at=datetime.now(UTC),
     )
     turn = TurnRecord(
@@ -86,3 +72,12 @@ async def _close(database: Database, stopped: Followed, answer: Answer) -> None:
     )
     async with database.one_statement(stopped.tenant) as connection:
         await answers.finish(connection, turn, result)
+
+
+def _named(stopped: Followed) -> dict[str, Any]:
+    return {
+        "team_id": stopped.tenant.team_id,
+        "user_id": stopped.user_id,
+        "conversation_id": stopped.conversation_id,
+        "message_id": stopped.answer_id,
+    }

@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
+from lib.chat.batches import pack
 from lib.chat.events import ReasoningDelta, TextDelta, TurnEvent
-from lib.chat.replay import pack
 from lib.db.session import Database
 from lib.db.tenant import EVERY_TEAM
 from lib.errors import DatabaseUnavailable

@@ -39,8 +39,10 @@ class NativeEncoder:
         self._ids = EventIds(position)
 
     def encode(self, event: TurnEvent) -> bytes:
-        """Return the event as one SSE frame."""
-        return b"event: %b\nid: %b\ndata: %b\n\n" % (_kind(event), self._ids.of(event), _to_json(event))
+        """Return the event as one SSE frame; nothing for a `Started` that the reader has had."""
+        if not (number := self._ids.of(event)):
+            return b""
+        return b"event: %b\nid: %b\ndata: %b\n\n" % (_kind(event), number, _to_json(event))
 
     def recall(self, event: TurnEvent) -> None:
         """Take no note: each event tells of itself alone."""

@@ -29,12 +29,15 @@ class Answer:
     Attributes:
         status: `streaming` while it is written.
         is_late: it is still `streaming`, and past the time at which nobody writes it any more.
+        age_ms: milliseconds since it was begun, or the most that the log takes.
         batches: numbers and events of those after the number that was asked for, in order.
     """
 
     conversation_id: UUID
     status: str
     is_late: bool
+    age_ms: int
+    agent_id: UUID | None
     text: str
     reasoning: str
     sources: list[dict[str, Any]]
@@ -82,6 +85,23 @@ async def read(
     return Answer(**found, batches=batches)
 
 
+async def status(
+    connection: Connection, *, team_id: UUID, user_id: UUID | None, conversation_id: UUID, message_id: UUID
+) -> str:
+    """Return the status of an answer of the caller's.
+
+    Raises:
+        ConversationNotFound, MessageNotFound: as `read`.
+    """
+    parameters = {"team_id": team_id, "user_id": user_id, "conversation_id": conversation_id, "message_id": message_id}
+    found = (await connection.execute(_STATUS, parameters)).one_or_none()
+    if found is None:
+        raise ConversationNotFound
+    if found.status is None:
+        raise MessageNotFound
+    return found.status
+
+
 async def request_stop(
     connection: Connection, *, team_id: UUID, user_id: UUID | None, conversation_id: UUID, message_id: UUID
 ) -> None:
@@ -111,26 +131,35 @@ _OWN: Final = """
     AND conversations.user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid)
 """
 
+_ANSWER: Final = f"""
+    FROM conversations LEFT JOIN messages ON messages.conversation_id = conversations.id
+        AND messages.id = :message_id AND messages.role = 'assistant'
+    {{beside}}
+    WHERE {_OWN}
+"""
+_BATCHES: Final = """
+    CROSS JOIN LATERAL (
+        SELECT coalesce(array_agg(number ORDER BY number), '{}') AS numbers,
+            coalesce(array_agg(events ORDER BY number), '{}') AS events
+        FROM stream_events WHERE stream_events.message_id = messages.id AND stream_events.number > :after
+    ) AS batches
+"""
+_STATUS: Final = text(f"SELECT messages.status {_ANSWER.format(beside='')}")
+
 _READ: Final = text(f"""
     SELECT conversations.id AS conversation_id, messages.status,
         messages.status = 'streaming' AND (
             conversations.answer_id IS DISTINCT FROM messages.id OR coalesce(conversations.busy_until < now(), true)
         ) AS is_late,
+        CAST(least(extract(epoch FROM now() - messages.created_at) * 1000, 2147483647) AS integer) AS age_ms,
+        conversations.agent_id,
         coalesce(messages.parts #>> '{{0,text}}', '') AS text,
         coalesce(messages.parts #>> '{{1,text}}', '') AS reasoning,
         coalesce(messages.sources, '[]') AS sources, messages.retrieval, messages.model,
         messages.input_tokens, messages.output_tokens, messages.error_code, messages.finished_at,
         batches.numbers, batches.events
-    FROM conversations
-    LEFT JOIN messages ON messages.conversation_id = conversations.id AND messages.id = :message_id
-        AND messages.role = 'assistant'
-    CROSS JOIN LATERAL (
-        SELECT coalesce(array_agg(number ORDER BY number), '{{}}') AS numbers,
-            coalesce(array_agg(events ORDER BY number), '{{}}') AS events
-        FROM stream_events WHERE stream_events.message_id = messages.id AND stream_events.number > :after
-    ) AS batches
-    WHERE {_OWN}
-""")  # noqa: S608 - a constant of ours; values are parameters
+    {_ANSWER.format(beside=_BATCHES)}
+""")  # noqa: S608 - constants of ours; values are parameters
 
 _STOP: Final = text(f"""
     UPDATE messages SET stop_requested = true FROM conversations

@@ -6,6 +6,7 @@ from itertools import accumulate, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib.chat.batches import pack, unpack
 from lib.chat.events import (
     Finished,
     ReasoningDelta,
@@ -17,7 +18,6 @@ from lib.chat.events import (
     Usage,
 )
 from lib.chat.position import START, Position
-from lib.chat.replay import pack, unpack
 from lib.ids import new_id
 from tests.encoders.test_encoders import TURN
 
