@@ -97,7 +97,7 @@ class WebhookProvider:
                     yield Text(text)
             finally:
                 self.shape = reply.said.shape
-                response.close()  # which stops a workflow that streams
+                response.close()  # nothing more is read; n8n's workflow goes on to its end all the same
             if reply.said.usage is not None:
                 yield reply.said.usage
 
