@@ -24,7 +24,7 @@ from lib.chat.events import (
 from lib.chat.position import START, Position
 from lib.db.session import Database
 from lib.db.tenant import Tenant
-from lib.errors import DatabaseUnavailable, Interrupted, ParleyError, error_named
+from lib.errors import DatabaseUnavailable, Interrupted, ParleyError, ScopeMissing, error_named
 from lib.store import streams
 from lib.store.streams import Answer
 
@@ -38,13 +38,17 @@ WAIT: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """Whose answer is followed, and from where on."""
+    """Whose answer is followed, and from where on.
+
+    `may_read` says whether an answer that is over may be told again. One that is being written is followed without.
+    """
 
     tenant: Tenant
     user_id: UUID | None
     conversation_id: UUID
     answer_id: UUID
     position: Position = START
+    may_read: bool = True
 
 
 async def follow(
@@ -58,12 +62,15 @@ async def follow(
 
     Raises:
         ConversationNotFound, MessageNotFound: before the first event; there is no such answer of this caller.
+        ScopeMissing: likewise; the answer is over, and the caller may follow only what is being written.
         Unauthenticated: likewise; the caller is signed in no longer.
         DatabaseUnavailable: likewise.
     """
     started = Started(followed.conversation_id, followed.answer_id, saved=True)
     reader = _Reader(followed.answer_id, followed.position.after(started), recall)
     answer = await _look(database, followed)
+    if _is_over(answer) and not followed.may_read:
+        raise ScopeMissing("This answer is over: to receive it again an API key needs the scope 'read'.")
     rest = list(reader.read(answer))
     if _is_over(answer) and not rest:
         return

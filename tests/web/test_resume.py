@@ -31,6 +31,17 @@ def stream_of(conversation_id: str, message_id: str, prefix: str = "/api/v1/conv
     return f"{prefix}/{conversation_id}/messages/{message_id}/stream"
 
 
+async def leave_unfinished(rows: Rows, message_id: str) -> None:
+    """Have an answer stand as a killed function leaves it, once nobody can be writing it any more."""
+    await rows(
+        "WITH killed AS (UPDATE messages SET status = 'streaming' WHERE id = %s RETURNING conversation_id)"
+        " UPDATE conversations SET answer_id = %s, busy_until = now() - interval '1 second' FROM killed"
+        " WHERE id = killed.conversation_id",
+        message_id,
+        message_id,
+    )
+
+
 async def take_up(asker: Asker, path: str, last: str | None) -> list[Event]:
     answer = await asker.ask("GET", path, headers={} if last is None else {"Last-Event-ID": last})
     assert answer.status_code in {200, 204}, answer.text
@@ -165,6 +176,45 @@ async def test_the_teams_stream_is_taken_up_in_the_teams_frames(
     assert (frames[-1]["type"], frames[-1]["data"]["message_id"]) == ("done", answer.headers["x-message-id"])
 
 
+async def test_a_program_that_may_only_chat_takes_up_what_is_being_written(
+    parley: Deployment, openai_double: OpenAIServer, rows: Rows
+) -> None:
+    program = await (await someone(parley)).key("chat")
+    conversation_id = await conversation(program)
+    openai_double.play(Script.saying("One two three four", stall_at=2))
+    sending = asyncio.create_task(send(program, conversation_id))
+    for _ in range(2):
+        await openai_double.next_call()
+    (message,) = await rows(
+        "SELECT id FROM messages WHERE conversation_id = %s AND status = 'streaming'", conversation_id
+    )
+    async with (
+        httpx.AsyncClient(base_url=parley.url, headers=program.headers, timeout=30) as client,
+        client.stream("GET", stream_of(conversation_id, str(message["id"]))) as response,
+    ):
+        openai_double.resume()
+        await sending
+        read = events((await response.aread()).decode())
+    assert told(read) == told(events((await sending).text))
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_an_answer_that_is_over_is_for_programs_that_may_read(
+    parley: Deployment, rows: Rows, killed: bool
+) -> None:
+    asker = await someone(parley)
+    conversation_id = await conversation(asker)
+    answer = await send(asker, conversation_id)
+    path = stream_of(conversation_id, answer.headers["x-message-id"])
+    if killed:
+        await leave_unfinished(rows, answer.headers["x-message-id"])
+    chats, both = await asker.key("chat"), await asker.key("chat", "read")
+    for last in (None, *(event.id for event in events(answer.text))):
+        refused = await chats.ask("GET", path, headers={"Last-Event-ID": last} if last else {})
+        assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing"), last
+    assert (await take_up(both, path, None))[-1].kind == ("failed" if killed else "finished")
+
+
 @pytest.mark.parametrize("last", ["x", "1.2", "1.1.1.1.1"])
 async def test_an_id_that_is_none_of_ours_is_refused(parley: Deployment, last: str) -> None:
     asker = await someone(parley)
@@ -191,13 +241,7 @@ async def test_an_answer_that_a_killed_function_left_ends_as_interrupted(
     asker = await someone(parley)
     conversation_id = await conversation(asker)
     message_id = (await send(asker, conversation_id)).headers["x-message-id"]
-    await rows(
-        "WITH killed AS (UPDATE messages SET status = 'streaming' WHERE id = %s RETURNING conversation_id)"
-        " UPDATE conversations SET answer_id = %s, busy_until = now() - interval '1 second' FROM killed"
-        " WHERE id = killed.conversation_id",
-        message_id,
-        message_id,
-    )
+    await leave_unfinished(rows, message_id)
     read = await take_up(asker, stream_of(conversation_id, message_id), None)
     assert (read[-1].kind, read[-1].data["code"]) == ("failed", "interrupted")
 

@@ -113,7 +113,9 @@ async def take_up(
     """Receive what comes after an event of an answer's stream, and go on with it to its end; 204 if nothing does."""
     asking.refuse_strange_guests(caller, instance)
     position = _position(last_event_id if after is None else after)
-    followed = Followed(caller.tenant(), caller.user_id, conversation_id, message_id, position)
+    # A program has to be able to go on with its own stream; what lies there already is for those that may read.
+    may_read = "read" in caller.scopes
+    followed = Followed(caller.tenant(), caller.user_id, conversation_id, message_id, position, may_read)
     encoder = _encoder(request, dialect, position)
     events = follow(instance.database, followed, encoder.recall)
     first = await anext(events, None)
