@@ -87,6 +87,7 @@ N8N: dict[str, Read] = {
     "streaming_items": Read("ndjson", "One.\n\n" + YOU_SAID),
     "streaming_said_again": Read("ndjson", ANA),
     "streaming_structured": Read("ndjson", '{"output": {"content": "Ana", "mood": "glad"}}'),
+    "streaming_structured_whole": Read("ndjson", "Ana"),
     "streaming_falls_back": Read("ndjson", "Sorry, ask me later."),
     "streaming_nothing": Read("empty", code=EMPTY),
     "streaming_fails_first": Read("error", code=FAILED),

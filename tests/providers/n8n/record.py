@@ -128,6 +128,7 @@ CASES: Final = (
     Case("streaming_said_again", "streaming-said-again"),
     Case("streaming_text", "streaming-text"),
     Case("streaming_structured", "streaming-structured", (STRUCTURED,)),
+    Case("streaming_structured_whole", "streaming-structured-whole", (STRUCTURED,)),
     Case("streaming_nothing", "streaming-nothing"),
     Case("streaming_fails_first", "streaming-fails-first"),
     Case("streaming_fails_after", "streaming-fails-after"),
