@@ -15,17 +15,15 @@ class KnownAgents:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._known: OrderedDict[UUID, tuple[Agent, frozenset[str]]] = OrderedDict()
+        self._known: OrderedDict[UUID, tuple[Agent | None, frozenset[str]]] = OrderedDict()
 
     def remember(self, conversation_id: UUID, agent: Agent | None, hosts: frozenset[str]) -> None:
         """Note who answers a conversation; None for the deployment's own models."""
         self._known.pop(conversation_id, None)
-        if agent is None:
-            return
         self._known[conversation_id] = agent, hosts
         if len(self._known) > MOST:
             self._known.popitem(last=False)
 
-    def recall(self, conversation_id: UUID) -> tuple[Agent | None, frozenset[str]]:
-        """Return who answered it last."""
-        return self._known.get(conversation_id, (None, frozenset()))
+    def recall(self, conversation_id: UUID) -> tuple[Agent | None, frozenset[str]] | None:
+        """Return who answered it last; None where this instance has not seen it."""
+        return self._known.get(conversation_id)

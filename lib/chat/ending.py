@@ -36,7 +36,7 @@ async def finish(
     at = datetime.now(UTC)
     saved = await keep(turn, deps, progress, outcome, at=at)
     if saved and turn.user_id:
-        request.afterwards.extend(_afterwards(turn, turn.user_id, begun, deps, progress))
+        request.course.afterwards.extend(_afterwards(turn, turn.user_id, begun, deps, progress))
     return Finished(
         progress.text, progress.cited, progress.usage, progress.model or "", saved, at, outcome == "stopped"
     )

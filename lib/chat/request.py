@@ -31,6 +31,21 @@ class TurnLimit:
     tell: Callable[[Allowance], None]
 
 
+@dataclass(slots=True)
+class Course:
+    """What whoever serves a turn has to know of it.
+
+    Attributes:
+        afterwards: what is to be done once the answer is with its reader.
+        repeats: it tells another turn's events, and writes nothing itself.
+        stopped: its reader wants no more of it.
+    """
+
+    afterwards: list[Work] = field(default_factory=list[Work])
+    repeats: bool = False
+    stopped: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
     """What is asked, and by whom: `tenant` is the team, and who must still be signed in; `user_id` is None for a guest.
@@ -44,7 +59,9 @@ class TurnRequest:
         key: what makes this request a retry of another; then it has that turn's events.
         searches_at_once: whether the search begins beside the history, before it is known who answers. A conversation
             that is likely to be with a webhook would search for nothing.
-        afterwards: gets what is to be done once the answer is with its reader.
+        with_agent: whether the conversation is likely to be with an agent: while the database cannot say which, nobody
+            else is told the question.
+        course: is told how the turn goes.
     """
 
     tenant: Tenant
@@ -58,7 +75,8 @@ class TurnRequest:
     branch: Branch | None = None
     key: TurnKey | None = None
     searches_at_once: bool = True
-    afterwards: list[Work] = field(default_factory=list[Work])
+    with_agent: bool = False
+    course: Course = field(default_factory=Course)
 
 
 @dataclass(frozen=True, slots=True)

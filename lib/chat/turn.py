@@ -20,8 +20,8 @@ from lib.chat.progress import Found, Progress
 from lib.chat.prompt import build_prompt
 from lib.chat.replay import Followed, follow
 from lib.chat.report import FIRST_TOKEN, model_call
-from lib.chat.request import TurnDeps, TurnRequest
-from lib.errors import NoProvider, ParleyError, ProviderError, RetrievalUnavailable
+from lib.chat.request import Course, TurnDeps, TurnRequest
+from lib.errors import DatabaseUnavailable, NoProvider, ParleyError, ProviderError, RetrievalUnavailable
 from lib.ids import new_id, unguessable_id
 from lib.providers.base import DEFAULTS, PromptMessage, Reasoning, Text, TokenUsage
 from lib.providers.fallback import AnswerStopped, Fallback
@@ -52,13 +52,14 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
     try:
         turn, begun = await _begin(turn, request, deps)
         if begun and begun.repeats:
+            request.course.repeats = True
             async with aclosing(_again(begun, request, deps)) as events:
                 async for event in events:
                     yield event
             return
         if begun and begun.question is not None:
             turn = replace(turn, question=begun.question)
-        note = _noting(turn, begun, deps, progress)
+        note = _noting(turn, begun, request.course, deps, progress)
         try:
             yield note(Started(turn.conversation_id, turn.answer_id, saved=progress.begun))
             if begun is None and not turn.opens:
@@ -96,6 +97,8 @@ async def _begin(turn: TurnRecord, request: TurnRequest, deps: TurnDeps) -> tupl
     keeping = begin(keep_question(deps.database, turn, request.tenant, busy=busy, hit=hit))
     try:
         turn, begun = await asyncio.shield(keeping)
+        if begun is None and request.with_agent and deps.known_agents.recall(turn.conversation_id) is None:
+            raise DatabaseUnavailable
     except asyncio.CancelledError:
         begin(_abandon(keeping, deps))
         raise
@@ -137,14 +140,19 @@ def _record(request: TurnRequest) -> TurnRecord:
 
 
 def _noting(
-    turn: TurnRecord, begun: Begun | None, deps: TurnDeps, progress: Progress
+    turn: TurnRecord, begun: Begun | None, course: Course, deps: TurnDeps, progress: Progress
 ) -> Callable[[TurnEvent], TurnEvent]:
     """Return what passes events on and notes them, where others can find them: in an answer that has a row."""
     progress.begun = begun is not None
     progress.agent_id = begun.agent.id if begun and begun.agent else None
     if begun is None:
         return _only_pass
-    return deps.under_way.begins(turn.answer_id, turn.team_id, progress.stop).add
+
+    def stop() -> None:
+        course.stopped = True
+        progress.stop()
+
+    return deps.under_way.begins(turn.answer_id, turn.team_id, stop).add
 
 
 def _only_pass(event: TurnEvent) -> TurnEvent:
@@ -154,7 +162,7 @@ def _only_pass(event: TurnEvent) -> TurnEvent:
 def _who(turn: TurnRecord, begun: Begun | None, deps: TurnDeps) -> Answering:
     """Return who answers: the conversation's agent, as far as anybody knows, else the deployment's own models."""
     if begun is None:
-        agent, hosts = deps.known_agents.recall(turn.conversation_id)
+        agent, hosts = deps.known_agents.recall(turn.conversation_id) or (None, frozenset[str]())
     else:
         agent, hosts = begun.agent, begun.hosts
         deps.known_agents.remember(turn.conversation_id, agent, hosts)

@@ -71,9 +71,9 @@ async def streamed(turn: TurnRequest, encoder: Encoder, instance: Instance) -> R
     Raises:
         ParleyError: what the turn refuses.
     """
-    finishes = instance.settings.disconnect == "finish"
     events = run_turn(turn, instance.turn)
-    return await EventStream.of(events, encoder, afterwards=turn.afterwards, finishes=finishes)
+    first = await anext(events)
+    return EventStream(first, events, encoder, course=turn.course, finishes=_finishes(turn, instance))
 
 
 async def whole(turn: TurnRequest, encoder: Encoder, instance: Instance, request: Request) -> Finished:
@@ -82,9 +82,10 @@ async def whole(turn: TurnRequest, encoder: Encoder, instance: Instance, request
     Raises:
         ParleyError: the one the turn failed with.
     """
-    on_leave = _go_on if instance.settings.disconnect == "finish" else None
     events = run_turn(turn, instance.turn)
-    last = await while_client_stays(_last_of(events, encoder), request.receive, on_leave=on_leave)
+    first = await anext(events)
+    on_leave = _go_on if _finishes(turn, instance) else None
+    last = await while_client_stays(_last_of(first, events, encoder), request.receive, on_leave=on_leave)
     match last:
         case Finished():
             return last
@@ -100,10 +101,16 @@ def _go_on() -> None:
     """Do nothing: the turn is finished for whoever asks for it later."""
 
 
-async def _last_of(events: AsyncGenerator[TurnEvent], encoder: Encoder) -> TurnEvent | None:
-    last: TurnEvent | None = None
-    async with aclosing(events):
-        async for event in events:
+def _finishes(turn: TurnRequest, instance: Instance) -> bool:
+    """Tell whether a turn that has begun goes on without its client. One that tells another's events has no need to."""
+    return instance.settings.disconnect == "finish" and not turn.course.repeats
+
+
+async def _last_of(first: TurnEvent, rest: AsyncGenerator[TurnEvent], encoder: Encoder) -> TurnEvent:
+    encoder.encode(first)
+    last = first
+    async with aclosing(rest):
+        async for event in rest:
             encoder.encode(event)
             last = event
     return last

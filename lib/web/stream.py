@@ -1,18 +1,26 @@
 """A turn as a streamed response."""
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Self
+from typing import Final
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from lib.chat.events import Started, TurnEvent
-from lib.chat.request import Work
+from lib.chat.request import Course
 from lib.encoders.base import Encoder
 from lib.settings import this_place
 from lib.unhindered import unhindered
 from lib.web.leaving import while_client_stays
+
+STALL: Final = 60.0
+"""Seconds for which a reader may take nothing. Then the reader is gone, whatever the connection says."""
+FAREWELL: Final = 0.3
+"""The same for one who has had the answer stopped: whoever writes it is to end."""
+WATCH: Final = 0.25
+"""Seconds between two looks at whether the reader takes anything."""
 
 
 class EventStream(Response):
@@ -28,7 +36,7 @@ class EventStream(Response):
         rest: AsyncGenerator[TurnEvent],
         encoder: Encoder,
         *,
-        afterwards: Sequence[Work] = (),
+        course: Course | None = None,
         finishes: bool = False,
     ) -> None:
         """Take the turn's first event, which has happened already, and the others, which have not.
@@ -37,7 +45,7 @@ class EventStream(Response):
             first: the first event.
             rest: the others.
             encoder: the protocol's.
-            afterwards: what is to be done once the last event is sent; the turn adds to it.
+            course: how the turn goes; what it leaves to do is done once the last event is sent.
             finishes: whether the turn goes on to its end when its client is gone.
         """
         super().__init__(media_type=encoder.media_type)
@@ -50,25 +58,11 @@ class EventStream(Response):
         self._first = first
         self._rest = rest
         self._encoder = encoder
-        self._afterwards = afterwards
+        self._course = course or Course()
         self._finishes = finishes
         self._left = False
-
-    @classmethod
-    async def of(
-        cls,
-        events: AsyncGenerator[TurnEvent],
-        encoder: Encoder,
-        *,
-        afterwards: Sequence[Work] = (),
-        finishes: bool = False,
-    ) -> Self:
-        """Start the turn and return its response.
-
-        Raises:
-            ParleyError: what the turn refuses, while there is still a status to say it with.
-        """
-        return cls(await anext(events), events, encoder, afterwards=afterwards, finishes=finishes)
+        self._sending_since: float | None = None
+        self._stuck = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream; return when it has ended, or the client has gone and the turn has been kept."""
@@ -78,22 +72,50 @@ class EventStream(Response):
         ends_last = this_place().platform == "lambda"
         sending = self._send_events(send, ends=not ends_last)
         await while_client_stays(sending, receive, on_leave=self._leave if self._finishes else None)
-        for work in self._afterwards:
+        for work in self._course.afterwards:
             await unhindered(work())
-        if ends_last and not self._left:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if ends_last:
+            await self._send(send, b"", more=False)
 
     def _leave(self) -> None:
         self._left = True
 
     async def _send_events(self, send: Send, *, ends: bool) -> None:
-        async with aclosing(self._rest) as rest:
-            await self._send_event(self._first, send)
-            async for event in rest:
-                await self._send_event(event, send)
-        if ends and not self._left:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        watching = asyncio.create_task(self._watch(asyncio.current_task()))
+        try:
+            async with aclosing(self._rest) as rest:
+                await self._send(send, self._encoder.encode(self._first))
+                async for event in rest:
+                    await self._send(send, self._encoder.encode(event))
+            if ends:
+                await self._send(send, b"", more=False)
+        finally:
+            watching.cancel()
 
-    async def _send_event(self, event: TurnEvent, send: Send) -> None:
-        if (frame := self._encoder.encode(event)) and not self._left:
-            await send({"type": "http.response.body", "body": frame, "more_body": True})
+    async def _send(self, send: Send, frame: bytes, *, more: bool = True) -> None:
+        """Send a frame, unless the reader has left. One who takes nothing for too long has left, too."""
+        if self._left or (more and not frame):
+            return
+        message: Message = {"type": "http.response.body", "body": frame, "more_body": more}
+        self._sending_since = asyncio.get_running_loop().time()
+        try:
+            await send(message)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._stuck or task is None or task.uncancel() > 0:
+                raise
+            self._leave()
+            if not self._finishes and not self._course.stopped:
+                raise
+        finally:
+            self._sending_since = None
+
+    async def _watch(self, sending: "asyncio.Task[object] | None") -> None:
+        """Cancel a send that waits for its reader for too long; a task for each stream, not for each token."""
+        clock = asyncio.get_running_loop().time
+        while not self._stuck:
+            await asyncio.sleep(WATCH)
+            patience = FAREWELL if self._course.stopped else STALL
+            if self._sending_since is not None and clock() - self._sending_since > patience and sending is not None:
+                self._stuck = True
+                sending.cancel()

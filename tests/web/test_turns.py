@@ -3,7 +3,6 @@
 import asyncio
 import random
 from typing import Any
-from uuid import UUID
 
 import pytest
 

@@ -119,7 +119,7 @@ async def chat(body: ChatRequest, caller: Chatter, instance: ThisInstance, reque
     turn, encoder = await _turn(body, caller, instance, request), BookEncoder()
     finished = await asking.whole(turn, encoder, instance, request)
     answer = msgspec.json.encode({"response": encoder.success(finished)})
-    return after(Response(answer, media_type="application/json"), turn.afterwards)
+    return after(Response(answer, media_type="application/json"), turn.course.afterwards)
 
 
 @streamed.post("/api/v1/chat/stream")

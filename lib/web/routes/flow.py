@@ -39,7 +39,7 @@ async def chat(body: FlowMessage, caller: Chatter, instance: ThisInstance, reque
     turn, encoder = _turn(body, caller, instance, request), BookEncoder()
     told = encoder.success(await asking.whole(turn, encoder, instance, request))
     answer = {"role": "assistant", "type": "text", "response": told["content"], **told}
-    return after(Response(msgspec.json.encode(answer), media_type="application/json"), turn.afterwards)
+    return after(Response(msgspec.json.encode(answer), media_type="application/json"), turn.course.afterwards)
 
 
 @streamed.post("/conversations/chat/stream")
@@ -61,4 +61,5 @@ def _turn(body: FlowMessage, caller: Caller, instance: Instance, request: Reques
         limit=asking.limit_of(caller, instance, request),
         key=asking.key_of(caller, request, body),
         searches_at_once=body.agent_id is None,
+        with_agent=body.agent_id is not None,
     )
