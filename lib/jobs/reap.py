@@ -3,11 +3,16 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Final
 
+from lib.chat.batches import what_is_left
 from lib.db.session import Connection, Database
-from lib.db.tenant import EVERY_TEAM
-from lib.store import password_resets, rate_limits, sessions, turn_keys, unfinished
+from lib.db.tenant import EVERY_TEAM, Tenant
+from lib.ids import new_id
+from lib.store import answers, password_resets, rate_limits, sessions, turn_keys, unfinished
+from lib.store.unfinished import Unfinished
+from lib.turns import TurnRecord
 
 BUDGET: Final = 20.0
 """Seconds after which no further batch is begun: a function on AWS Lambda has 29. The next run goes on."""
@@ -17,6 +22,7 @@ OVER: Final = {
     "sessions": (sessions.purge, sessions.BATCH),
     "resets": (password_resets.purge, password_resets.BATCH),
     "keys of turns": (turn_keys.purge, turn_keys.BATCH),
+    "batches of answers": (unfinished.purge_batches, unfinished.BATCH),
 }
 """What deletes a batch of what is over, and how many rows a batch has."""
 
@@ -26,18 +32,50 @@ _log = logging.getLogger("parley.jobs")
 async def reap(database: Database) -> int:
     """Mark the answers that nobody writes any more as interrupted, and return how many there were.
 
-    Delete the counts of attempts, the sessions, the resets of passwords and the keys of turns that have long been over.
-    It may run at any time, and twice at once.
+    What was kept of them while they were written is theirs. Delete the counts of attempts, the sessions, the resets of
+    passwords, the keys of turns and the batches of answers that have long been over. It may run at any time, and twice
+    at once.
 
     Raises:
         DatabaseUnavailable: Postgres is away; the batches before it stay done.
     """
     until = time.monotonic() + BUDGET
-    reaped = await _all_of(database, unfinished.interrupt_batch, unfinished.BATCH, until)
+    reaped = await _close_written(database, until)
+    reaped += await _all_of(database, unfinished.interrupt_batch, unfinished.BATCH, until)
     _log.info("reaped %d unfinished answers", reaped)
     for name, (purge, batch) in OVER.items():
         _log.info("deleted %d %s that are over", await _all_of(database, purge, batch, until), name)
     return reaped
+
+
+async def _close_written(database: Database, until: float) -> int:
+    """Close the answers of which something was kept; return how many they were.
+
+    Of two runs at once, the one that comes too late closes nothing, and leaves the rest to the other.
+    """
+    closed, in_batch = 0, unfinished.BATCH_WRITTEN
+    while in_batch == unfinished.BATCH_WRITTEN and time.monotonic() < until:
+        async with database.one_statement(EVERY_TEAM) as connection:
+            found = await unfinished.find_written(connection)
+        in_batch = sum([await _close(database, answer) for answer in found if time.monotonic() < until])
+        closed += in_batch
+    return closed
+
+
+async def _close(database: Database, answer: Unfinished) -> bool:
+    """End an answer with what its batches hold; return whether nobody else had done so."""
+    result = what_is_left(
+        answer.batches,
+        "interrupted",
+        agent_id=answer.agent_id,
+        total_ms=answer.lasted_ms,
+        finished_at=datetime.now(UTC),
+    )
+    turn = TurnRecord(
+        answer.team_id, answer.user_id, answer.conversation_id, new_id(), answer.id, question="", opens=False
+    )
+    async with database.one_statement(Tenant(answer.team_id)) as connection:
+        return await answers.finish(connection, turn, result)
 
 
 async def _all_of(
