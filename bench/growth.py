@@ -2,9 +2,9 @@
 
     make bench-growth
 
-The one has 50 conversations of 4 messages. The other has 1,000, and 10,000 messages in the newest of them. Postgres is
-real, the server one process as an instance is, the model `bench/upstream.py`. Requests of the two take turns, so that
-the ratios hold on a noisy machine; the median counts.
+The one has 50 conversations of 4 messages. The other has 1,000, and 10,000 messages in the newest of them. Beside their
+team there are 300 small ones. Postgres is real, the server one process as an instance is, the model `bench/upstream.py`.
+Requests of the two take turns, so that the ratios hold on a noisy machine; the median counts.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from bench.seed import fill
+from bench.seed import account, fill, team
 from bench.server import serving
 from bench.upstream import upstream
 from local.postgres import postgres
@@ -35,6 +35,8 @@ from scripts.init_db import upgrade
 ROUNDS: Final = int(os.environ.get("ROUNDS", "200"))
 BAR: Final = 1.5
 """How many times the small account's time the large one's may be."""
+OTHERS: Final = 300
+"""Other teams, each with one account and little in it: what Postgres knows of teams is what most of them are."""
 PASSWORD: Final = "a password of the benchmark"  # noqa: S105
 
 
@@ -98,6 +100,8 @@ async def _measure(folder: str, url: str) -> dict[Case, tuple[list[float], list[
     async with upstream() as model, serving(folder, url, OPENAI_BASE_URL=model, **environment) as at:
         small, large = await _person(at, url, 50, 4), await _person(at, url, 1_000, 10_000)
         with psycopg.connect(url, autocommit=True) as connection:
+            for _ in range(OTHERS):
+                fill(connection, account(connection, team(connection)), conversations=2, messages=4, longest=4)
             connection.execute("VACUUM ANALYZE")
         times: dict[Case, tuple[list[float], list[float]]] = {case: ([], []) for case in CASES}
         for number in range(ROUNDS + 5):

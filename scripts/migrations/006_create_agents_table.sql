@@ -136,6 +136,8 @@ CREATE INDEX ix_turn_keys_conversation_id ON turn_keys (conversation_id);
 
 CREATE INDEX ix_turn_keys_created_at ON turn_keys (created_at);
 
+ALTER POLICY tenant ON messages USING ((team_id = (SELECT CAST(nullif(current_setting('parley.team_id', true), '') AS uuid))) IS TRUE);
+
 GRANT SELECT, INSERT, UPDATE, DELETE ON agents TO parley_tenant;
 
 ALTER TABLE agents ENABLE ROW LEVEL SECURITY;

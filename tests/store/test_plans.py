@@ -69,7 +69,7 @@ class Explaining:
 
 @dataclass(frozen=True)
 class Skewed:
-    """A database in which one account has much, and fifty have little."""
+    """A database in which one account has much, and three hundred have little."""
 
     database: Database
     user_id: UUID
@@ -109,12 +109,10 @@ def skewed_url(server_url: str) -> str:
 def filled(skewed_url: str) -> tuple[UUID, UUID]:
     """The account with much, and its longest conversation."""
     with psycopg.connect(skewed_url, autocommit=True) as connection:
-        for _ in range(50):
-            fill(connection, account(connection, DEFAULT_TEAM_ID), conversations=20, messages=4, longest=4)
-        for _ in range(300):
-            fill(connection, account(connection, team(connection)), conversations=2, messages=4, longest=4)
         user_id = account(connection, DEFAULT_TEAM_ID)
         longest = fill(connection, user_id, conversations=1_000, messages=4, longest=10_000)
+        for _ in range(300):
+            fill(connection, account(connection, team(connection)), conversations=2, messages=4, longest=4)
         connection.execute("VACUUM ANALYZE")
     return user_id, longest
 
@@ -202,7 +200,7 @@ async def test_a_search_reads_ones_own_messages_alone(skewed: Skewed) -> None:
         lambda connection: search.search(connection, **owner, query="lanterns", limit=20, offset=0)
     )
     assert "messages" not in plan.walked()
-    assert 10_000 < plan.visited("messages") < 15_000  # of 18,000; what a look-up finds is told rounded
+    assert 10_000 < plan.visited("messages") < 15_000  # of 16,400; what a look-up finds is told rounded
 
 
 @pytest.mark.parametrize("kind", [None, "edit", "regenerate"])
@@ -230,6 +228,6 @@ async def test_a_walk_from_end_to_end_is_noticed(skewed: Skewed) -> None:
     everything = text("SELECT count(parts) FROM messages")
     plan = await skewed.explain(lambda connection: connection.execute(everything), EVERY_TEAM)
     assert plan.walked() == {"messages"}
-    assert plan.visited("messages") > 17_000
+    assert plan.visited("messages") > 16_000
     plan = await skewed.explain(lambda connection: connection.execute(everything))
     assert plan.visited("messages") > 14_000
