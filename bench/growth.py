@@ -3,7 +3,7 @@
     make bench-growth
 
 The one has 50 conversations of 4 messages. The other has 1,000, and 10,000 messages in the newest of them. Beside their
-team there are 300 small ones. Postgres is real, the server one process as an instance is, the model `bench/upstream.py`.
+team there are 300 small ones. Postgres is real, the server one process, the model `bench/upstream.py`.
 Requests of the two take turns, so that the ratios hold on a noisy machine; the median counts.
 """
 
