@@ -1,6 +1,7 @@
 """Positions: what a reader has not read, whatever record of the turn it is read from."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate, pairwise
 
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from lib.chat.batches import pack, unpack
 from lib.chat.events import (
+    Failed,
     Finished,
     ReasoningDelta,
     Sources,
@@ -22,6 +24,7 @@ from lib.ids import new_id
 from tests.encoders.test_encoders import TURN
 
 FINISHED = next(event for event in TURN if isinstance(event, Finished))
+FAILED = next(event for event in TURN if isinstance(event, Failed))
 
 
 @st.composite
@@ -73,6 +76,24 @@ def test_after_any_event_what_comes_of_any_record_is_what_was_missing(events: li
         for event in had:
             position = position.after(event)
         assert told([*had, *read(other, position)]) == told(events)
+
+
+@given(turns(), st.sets(st.sampled_from([Sources, Usage, Status])))
+def test_a_record_that_lacks_what_its_reader_has_had_tells_its_end_once(
+    events: list[TurnEvent], lacking: set[type[TurnEvent]]
+) -> None:
+    record = [*(event for event in events[:-1] if type(event) not in lacking), FAILED]
+    position = START
+    for event in events[:-1]:
+        position = position.after(event)
+        *_, last = read(record, position)
+        assert last == FAILED
+    assert read(record, position.after(FINISHED)) == read(events, position.after(FAILED)) == []
+
+
+def test_the_end_of_one_reading_leads_nowhere() -> None:
+    position = Position(whole=2, text=4)
+    assert position.after(replace(FAILED, over=False)) == position
 
 
 @given(turns())

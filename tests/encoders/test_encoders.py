@@ -21,7 +21,7 @@ from lib.chat.events import (
     TurnEvent,
     Usage,
 )
-from lib.chat.position import START
+from lib.chat.position import START, Position
 from lib.encoders.base import Encoder
 from lib.encoders.book import BookEncoder
 from lib.encoders.native import NativeEncoder
@@ -140,3 +140,20 @@ def test_an_answer_that_was_stopped_does_not_look_whole() -> None:
     assert b'"status":"stopped"' in BookEncoder().encode(stopped)
     assert b'"stopped":true' in NativeEncoder().encode(stopped)
     assert b'"Stream stopped"' in TeamEncoder().encode(stopped)
+
+
+@pytest.mark.parametrize("make", [NativeEncoder, TeamEncoder])
+def test_the_end_of_one_reading_has_the_id_of_the_event_before_it(make: type[NativeEncoder | TeamEncoder]) -> None:
+    encoder = make(Position(whole=2, text=4))
+    before = encoder.encode(TextDelta("Bees"))
+    frame = encoder.encode(Failed("database_unavailable", "It is away.", "", saved=False, over=False))
+    assert b"id: 2.8.0.0\n" in before
+    assert b"id: 2.8.0.0\n" in frame
+
+
+def test_a_reader_who_has_had_the_beginning_is_not_told_it_again() -> None:
+    started = Started(CONVERSATION, MESSAGE, saved=True)
+    assert NativeEncoder(Position(whole=1)).encode(started) == b""
+    team = TeamEncoder(Position(whole=1))
+    assert team.encode(started) == b""
+    assert str(MESSAGE).encode() in team.encode(Failed("provider_error", "It failed.", "", saved=True))

@@ -32,7 +32,7 @@ async def test_the_same_turn_is_told_in_our_own_events_to_who_asks_for_them(parl
     ]
     kinds = [kind for kind, _ in groupby(frame["event"] for frame in frames)]
     assert kinds == ["started", "sources", "text", "usage", "finished"]
-    assert (frames[0]["id"], frames[-1]["id"]) == ("1.0.0.0", f"4.{len('Hello, world.')}.0.0")
+    assert (frames[0]["id"], frames[-1]["id"]) == ("1.0.0.0", f"9.{len('Hello, world.')}.0.0")
     last = json.loads(frames[-1]["data"])
     assert (last["text"], last["saved"], last["model"]) == ("Hello, world.", True, "double-1")
     unknown = await parley.client.post("/api/v1/chat/stream?protocol=morse", json=question("Hi"))
