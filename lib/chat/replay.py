@@ -27,6 +27,7 @@ from lib.db.tenant import Tenant
 from lib.errors import DatabaseUnavailable, Interrupted, ParleyError, ScopeMissing, error_named
 from lib.store import streams
 from lib.store.streams import Answer
+from lib.unhindered import begin
 
 POLL: Final = 0.25
 """Seconds between two looks at an answer that another instance may be writing."""
@@ -109,7 +110,16 @@ async def _look_patiently(database: Database, followed: Followed, after: int) ->
 
 
 async def _look(database: Database, followed: Followed, after: int = 0) -> Answer:
-    async with _one_at_a_time(database), database.one_statement(followed.tenant) as connection:
+    async with _one_at_a_time(database):
+        looking = begin(_read(database, followed, after))
+        try:
+            return await asyncio.shield(looking)
+        finally:  # a statement that is broken off, since its reader hung up, would take the connection with it
+            await asyncio.wait((looking,))
+
+
+async def _read(database: Database, followed: Followed, after: int) -> Answer:
+    async with database.one_statement(followed.tenant) as connection:
         return await streams.read(
             connection,
             team_id=followed.tenant.team_id,

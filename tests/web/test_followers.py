@@ -102,7 +102,7 @@ async def test_readers_that_hung_up_ask_the_database_no_more(
     await asyncio.sleep(2 * POLL)  # what was being asked is answered
     before = proxy.messages
     await asyncio.sleep(4 * POLL)
-    assert proxy.messages == before
+    assert (proxy.messages, proxy.connections) == (before, 1)
     openai_double.resume()
     await answer.sent
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import httpx
+import psycopg
 import pytest
 
 from tests.doubles.openai_server import OpenAIServer
@@ -79,6 +80,19 @@ async def test_an_answer_that_is_over_stays_as_it_is(parley: Deployment) -> None
     answer = await asker.ask("POST", f"/api/chats/{conversation_id}/messages", json={"content": "Hi"})
     message_id = answer.headers["x-message-id"]
     stopped = await asker.ask("POST", f"/api/chats/{conversation_id}/messages/{message_id}/stop")
+    assert stopped.json() == {"id": message_id, "status": "complete"}
+
+
+async def test_how_an_answer_stands_is_asked_without_reading_what_there_is_of_it(
+    parley: Deployment, database_url: str
+) -> None:
+    asker = await someone(parley)
+    conversation_id = (await asker.ask("POST", "/api/chats", json={})).json()["id"]
+    answer = await asker.ask("POST", f"/api/chats/{conversation_id}/messages", json={"content": "Hi"})
+    message_id = answer.headers["x-message-id"]
+    async with await psycopg.AsyncConnection.connect(database_url) as other:
+        await other.execute("LOCK stream_events IN ACCESS EXCLUSIVE MODE")
+        stopped = await asker.ask("POST", f"/api/chats/{conversation_id}/messages/{message_id}/stop")
     assert stopped.json() == {"id": message_id, "status": "complete"}
 
 
