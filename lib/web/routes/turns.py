@@ -153,6 +153,7 @@ def _turn(
         key=asking.key_of(caller, request, body),
         # Chats of a team are mostly with webhooks, which search for themselves.
         searches_at_once=bool(content) and not request.url.path.startswith(TEAM_PATHS),
+        with_agent=request.url.path.startswith(TEAM_PATHS),
     )
 
 
