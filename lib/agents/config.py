@@ -1,6 +1,6 @@
 """What an agent's `config` says to us. Whatever else is in it is for its workflow to read."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -15,6 +15,7 @@ class Known(msgspec.Struct, frozen=True):
 
     Attributes:
         model: the model, where the agent's own field names none.
+        trigger: `chat` where a webhook is an n8n Chat Trigger.
         retrieval: whether documents are searched; None for a model's yes and a webhook's no.
         temperature: 0 to 2.
         top_p: 0 to 1.
@@ -26,6 +27,7 @@ class Known(msgspec.Struct, frozen=True):
     """
 
     model: _Word | None = None
+    trigger: Literal["chat"] | None = None
     retrieval: bool | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None

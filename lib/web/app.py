@@ -99,7 +99,7 @@ def function(*routers: APIRouter, instance: Instance | None = None) -> FastAPI:
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "X-Request-ID", "Idempotency-Key", "Last-Event-ID"],
         expose_headers=[
-            *("X-Request-ID", "X-Conversation-ID", "X-Message-ID"),
+            *("X-Request-ID", "X-Conversation-ID", "X-Message-ID", "Content-Disposition"),
             *("Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
         ],
         allow_credentials=True,
