@@ -46,6 +46,6 @@ async def test_retention_costs_one_more_and_only_when_a_conversation_is_new(
 async def done(proxy: PostgresProxy, round_trips: int) -> None:
     """Return once the database has been asked so often, and has answered."""
     async with asyncio.timeout(2):
-        while proxy.messages < round_trips:
-            await asyncio.sleep(0)  # noqa: ASYNC110 - the proxy counts, and tells nobody
+        while proxy.messages < round_trips:  # noqa: ASYNC110 - the proxy counts, and tells nobody
+            await asyncio.sleep(0)
     await settle()
