@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
+from lib.unhindered import settle
+
 READY = b"Z\x00\x00\x00\x05I"
 """The server's word that a client may ask (https://www.postgresql.org/docs/current/protocol-message-formats.html)."""
 
@@ -105,3 +107,11 @@ class PostgresProxy:
                     break
                 self.stall()
         writer.close()
+
+
+async def asked(proxy: PostgresProxy, round_trips: int) -> None:
+    """Return once the database has been asked so often, and has answered."""
+    async with asyncio.timeout(2):
+        while proxy.messages < round_trips:  # noqa: ASYNC110 - the proxy counts, and tells nobody
+            await asyncio.sleep(0)
+    await settle()

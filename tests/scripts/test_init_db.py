@@ -45,9 +45,14 @@ def test_it_works_from_any_folder_and_says_what_it_did(empty_database_url: str, 
         "003: Create the table of interaction logs.",
         "004: Create the tables of workspaces and their members, and an index of the messages that are being written.",
         "005: Create the tables of identity, and the wall between tenants.",
-        "006: Create the tables of agents, of streams under way and of retries; let conversations be put away and branch.",
-        "007: Say of each message which one it follows: those written before conversations could branch follow the one"
-        " before.",
+        (
+            "006: Create the tables of agents, of streams under way and of retries; let conversations be put away and"
+            " branch."
+        ),
+        (
+            "007: Say of each message which one it follows: those written before conversations could branch follow the one"
+            " before."
+        ),
         "The default team is 'default'.",
     ]
 

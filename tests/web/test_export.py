@@ -111,8 +111,8 @@ def test_no_text_breaks_out_of_its_place_in_markdown(title: str, texts: list[str
     tokens = MarkdownIt("commonmark").parse(as_markdown(conversation(title, *texts)).decode())
     levels = [token.tag for token in tokens if token.type == "heading_open"]
     assert levels == ["h1", *["h2"] * len(texts)]
-    as_read = [text.replace("\r\n", "\n").replace("\r", "\n") for text in texts]
-    assert [token.content for token in tokens if token.type == "fence"] == [f"{text}\n" for text in as_read]
+    as_read = [f"{text}\n".replace("\r\n", "\n").replace("\r", "\n") for text in texts]
+    assert [token.content for token in tokens if token.type == "fence"] == as_read
     kinds = {child.type for token in tokens for child in token.children or ()}
     assert kinds <= {"text", "text_special", "softbreak", "em_open", "em_close"}
     assert not {"html_block", "html_inline", "code_block"} & {token.type for token in tokens}

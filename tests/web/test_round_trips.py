@@ -6,7 +6,7 @@ import pytest
 
 from lib.unhindered import settle
 from tests.doubles.openai_server import OpenAIServer
-from tests.doubles.proxy import PostgresProxy
+from tests.doubles.proxy import PostgresProxy, asked
 from tests.doubles.upstream import Script
 from tests.fixtures.web import Deploy
 
@@ -35,17 +35,9 @@ async def test_retention_costs_one_more_and_only_when_a_conversation_is_new(
     await parley.sign_up()
     proxy.messages = 0
     conversation_id = (await parley.ask()).json()["response"]["conversation_id"]
-    await done(proxy, 3)  # what is dropped is dropped after the answer
+    await asked(proxy, 3)  # what is dropped is dropped after the answer
     proxy.messages = 0
     await parley.ask("Go on", conversation_id=conversation_id if continues else None)
-    await done(proxy, round_trips)
+    await asked(proxy, round_trips)
     await settle()
     assert (proxy.messages, proxy.connections) == (round_trips, 1)
-
-
-async def done(proxy: PostgresProxy, round_trips: int) -> None:
-    """Return once the database has been asked so often, and has answered."""
-    async with asyncio.timeout(2):
-        while proxy.messages < round_trips:  # noqa: ASYNC110 - the proxy counts, and tells nobody
-            await asyncio.sleep(0)
-    await settle()
