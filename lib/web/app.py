@@ -3,8 +3,10 @@
 It is the one place that knows which HTTP status an error has.
 """
 
+import gc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -23,6 +25,9 @@ from lib.web.instance import Instance, this_instance
 from lib.web.leaving import stopping_on_sigterm
 from lib.web.limits import headers_of
 from lib.web.middleware import BodyLimit, LastResort, RequestLog
+
+COLLECTOR: Final = (700, 10, 10)
+"""Python's own thresholds of its collector, which `lib.web` raises while a function is being imported."""
 
 STATUS: Final[dict[type[ParleyError], int]] = {
     errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
@@ -105,7 +110,15 @@ def function(*routers: APIRouter, instance: Instance | None = None) -> FastAPI:
         allow_credentials=True,
     )
     app.add_middleware(RequestLog)
+    _end_of_imports()
     return app
+
+
+@cache
+def _end_of_imports() -> None:
+    """Have Python's collector leave alone what a function is made of, and look after what requests make."""
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR)
 
 
 def _new_app(instance: Instance, **options: Any) -> FastAPI:

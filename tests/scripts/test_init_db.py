@@ -50,8 +50,8 @@ def test_it_works_from_any_folder_and_says_what_it_did(empty_database_url: str, 
             " branch."
         ),
         (
-            "007: Say of each message which one it follows: those written before conversations could branch follow the one"
-            " before."
+            "007: Say of each message which one it follows: those written before conversations could branch follow the"
+            " one before."
         ),
         "The default team is 'default'.",
     ]
