@@ -152,6 +152,7 @@ def _environment(database_url: str, services: str) -> dict[str, str]:
         "CRON_SECRET": SECRET,
         "ALLOWED_ORIGINS": "https://chat.example.com",
         "LOG_LEVEL": "INFO",
+        "RATE_LIMITS": "login=1000",  # counted as ever; a fast machine logs in more than five times a minute
     }
 
 
