@@ -67,6 +67,7 @@ def production(database_url: str, openai_base_url: str) -> dict[str, str]:
         "DATABASE_URL": database_url,
         "JWT_SECRET_KEY": JWT_KEY,
         "INTERNAL_API_KEY": INTERNAL_KEY,
+        "RATE_LIMITS": "register=1000",  # what no client should send counts, too, and all comes from one address
         "OPENAI_API_KEY": "key",
         "OPENAI_BASE_URL": openai_base_url,
         "CHAT_MODEL": "double-1",
