@@ -1,7 +1,6 @@
 """What an answer that is being written has come to, as it is kept meanwhile: its events in numbered batches."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +16,7 @@ from lib.chat.events import (
     TextDelta,
     TurnEvent,
     Usage,
+    with_cited,
 )
 from lib.turns import Outcome, TurnResult
 
@@ -77,7 +77,7 @@ def _sources(found: Sources | None, answer: str) -> list[dict[str, Any]] | None:
     citations = CitationFilter(len(found.sources))
     citations.feed(answer)
     citations.flush()
-    return [{**asdict(source), "cited": source.index in citations.cited} for source in found.sources]
+    return with_cited(found.sources, citations.cited)
 
 
 def _joined(events: Sequence[TurnEvent]) -> list[TurnEvent]:

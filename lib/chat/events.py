@@ -4,9 +4,10 @@ An event knows no storage, no vendor and no wire. Encoders turn events into byte
 `assert_never`, so that a new event cannot be forgotten.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 Retrieval = Literal["used", "empty", "unavailable", "off"]
@@ -30,6 +31,11 @@ class Source:
     end: int | None
     score: float | None
     text: str
+
+
+def with_cited(sources: Iterable[Source], cited: Collection[int]) -> list[dict[str, Any]]:
+    """Return sources as they are kept and told: each with all it knows, and whether the answer cites it."""
+    return [{**asdict(source), "cited": source.index in cited} for source in sources]
 
 
 @dataclass(frozen=True, slots=True)

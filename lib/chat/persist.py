@@ -1,11 +1,13 @@
 """How a turn is kept: its question before the model is asked, its answer before the client is told it is done."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 from uuid import UUID
 
+from lib.chat.batches import what_is_left
 from lib.chat.prompt import HISTORY_MESSAGES
 from lib.db.limits import Hit
 from lib.db.session import Connection, Database
@@ -14,7 +16,7 @@ from lib.errors import ConversationBusy, DatabaseUnavailable, KeyReused, ParleyE
 from lib.ids import id_after, new_id, unguessable_id
 from lib.store import answers, turn_keys, turns, users
 from lib.telemetry.tracing import traced
-from lib.turns import Begun, KeyTaken, MadeTooEarly, Moved, Repeat, TurnRecord, TurnResult, title_of
+from lib.turns import Begun, KeyTaken, MadeTooEarly, Moved, Outcome, Repeat, TurnRecord, TurnResult, title_of
 from lib.unhindered import unhindered
 
 ATTEMPTS: Final = 6
@@ -104,6 +106,30 @@ async def keep_answer(
     `first` is what has to be over before.
     """
     return await unhindered(_write(database, turn, result, begun=begun, first=first))
+
+
+async def keep_what_is_left(
+    database: Database,
+    tenant: Tenant,
+    batches: Iterable[tuple[int, bytes]],
+    outcome: Outcome,
+    *,
+    user_id: UUID | None,
+    conversation_id: UUID,
+    answer_id: UUID,
+    **more: Any,
+) -> bool:
+    """End an answer that nobody writes any more with what its batches hold; return whether nobody else had done so.
+
+    `more` is of its result, what the batches do not tell.
+
+    Raises:
+        DatabaseUnavailable: it stays as it is.
+    """
+    result = what_is_left(batches, outcome, finished_at=datetime.now(UTC), **more)
+    turn = TurnRecord(tenant.team_id, user_id, conversation_id, new_id(), answer_id, question="", opens=False)
+    async with database.one_statement(tenant) as connection:
+        return await answers.finish(connection, turn, result)
 
 
 async def keep_exchange(database: Database, *, user_id: UUID, query: str, response: str) -> TurnRecord:

@@ -1,13 +1,13 @@
 """How far a turn has come."""
 
 import asyncio
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from lib.chat.citations import CitationFilter
-from lib.chat.events import ReasoningDelta, Retrieval, Source, TextDelta, Usage
+from lib.chat.events import ReasoningDelta, Retrieval, Source, TextDelta, Usage, with_cited
 from lib.providers.fallback import Fallback
 from lib.text import storable
 from lib.turns import Outcome, TurnResult
@@ -115,8 +115,7 @@ class Progress:
     def _sources(self) -> list[dict[str, Any]] | None:
         if self.found is None or self.found.retrieval == "off":
             return None
-        cited = set(self.cited)
-        return [{**asdict(source), "cited": source.index in cited} for source in self.found.sources]
+        return with_cited(self.found.sources, self.cited)
 
     def _show(self, text: str) -> TextDelta | None:
         if not text:

@@ -51,6 +51,16 @@ class Followed:
     position: Position = START
     may_read: bool = True
 
+    @property
+    def named(self) -> dict[str, Any]:
+        """Whose answer it is, and which, by the names of the store."""
+        return {
+            "team_id": self.tenant.team_id,
+            "user_id": self.user_id,
+            "conversation_id": self.conversation_id,
+            "message_id": self.answer_id,
+        }
+
 
 async def follow(
     database: Database, followed: Followed, recall: Callable[[TurnEvent], None] | None = None
@@ -120,14 +130,7 @@ async def _look(database: Database, followed: Followed, after: int = 0) -> Answe
 
 async def _read(database: Database, followed: Followed, after: int) -> Answer:
     async with database.one_statement(followed.tenant) as connection:
-        return await streams.read(
-            connection,
-            team_id=followed.tenant.team_id,
-            user_id=followed.user_id,
-            conversation_id=followed.conversation_id,
-            message_id=followed.answer_id,
-            after=after,
-        )
+        return await streams.read(connection, **followed.named, after=after)
 
 
 _looking: Final[WeakKeyDictionary[Database, asyncio.Semaphore]] = WeakKeyDictionary()

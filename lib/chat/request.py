@@ -57,8 +57,6 @@ class TurnRequest:
         limit: for whom the turn counts; without one there may be any number of turns.
         branch: where the turn leaves the path, if it does.
         key: what makes this request a retry of another; then it has that turn's events.
-        searches_at_once: whether the search begins beside the history, before it is known who answers. A conversation
-            that is likely to be with a webhook would search for nothing.
         with_agent: whether the conversation is likely to be with an agent: while the database cannot say which, nobody
             else is told the question.
         course: is told how the turn goes.
@@ -74,9 +72,16 @@ class TurnRequest:
     limit: TurnLimit | None = None
     branch: Branch | None = None
     key: TurnKey | None = None
-    searches_at_once: bool = True
     with_agent: bool = False
     course: Course = field(default_factory=Course)
+
+    @property
+    def searches_at_once(self) -> bool:
+        """Whether the search begins beside the history, before it is known who answers.
+
+        A conversation with a webhook would search for nothing, and an answer that is wanted again has no question yet.
+        """
+        return bool(self.content) and not self.with_agent
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,12 @@
 """An answer that its reader wants no more of, wherever it is being written."""
 
 import asyncio
-from datetime import UTC, datetime
-from typing import Any, Final, Literal, cast
+from typing import Final, Literal, cast
 
-from lib.chat.batches import what_is_left
+from lib.chat.persist import keep_what_is_left
 from lib.chat.replay import Followed
 from lib.db.session import Database
-from lib.ids import new_id
-from lib.store import answers, streams
-from lib.turns import TurnRecord
+from lib.store import streams
 
 State = Literal["streaming", "complete", "stopped", "interrupted", "failed"]
 
@@ -42,42 +39,26 @@ async def stop(database: Database, stopped: Followed) -> State:
 
 async def _ask(database: Database, stopped: Followed) -> None:
     async with database.one_statement(stopped.tenant) as connection:
-        await streams.request_stop(connection, **_named(stopped))
+        await streams.request_stop(connection, **stopped.named)
 
 
 async def _look(database: Database, stopped: Followed) -> str:
     async with database.one_statement(stopped.tenant) as connection:
-        return await streams.status(connection, **_named(stopped))
+        return await streams.status(connection, **stopped.named)
 
 
 async def _close(database: Database, stopped: Followed) -> None:
     """End an answer with what its batches hold."""
     async with database.one_statement(stopped.tenant) as connection:
-        answer = await streams.read(connection, **_named(stopped), after=0)
-    result = what_is_left(
+        answer = await streams.read(connection, **stopped.named, after=0)
+    await keep_what_is_left(
+        database,
+        stopped.tenant,
         answer.batches,
         "stopped",
+        user_id=stopped.user_id,
+        conversation_id=stopped.conversation_id,
+        answer_id=stopped.answer_id,
         agent_id=answer.agent_id,
         total_ms=answer.age_ms,
-        finished_at=datetime.now(UTC),
     )
-    turn = TurnRecord(
-        stopped.tenant.team_id,
-        stopped.user_id,
-        stopped.conversation_id,
-        new_id(),
-        stopped.answer_id,
-        "",
-        opens=False,
-    )
-    async with database.one_statement(stopped.tenant) as connection:
-        await answers.finish(connection, turn, result)
-
-
-def _named(stopped: Followed) -> dict[str, Any]:
-    return {
-        "team_id": stopped.tenant.team_id,
-        "user_id": stopped.user_id,
-        "conversation_id": stopped.conversation_id,
-        "message_id": stopped.answer_id,
-    }

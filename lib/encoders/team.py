@@ -4,7 +4,6 @@ Source: the chat streaming API guide, "Send Message and Stream Response". Each f
 clients pass over.
 """
 
-from dataclasses import asdict
 from typing import Any, ClassVar, assert_never
 
 import msgspec
@@ -22,20 +21,20 @@ from lib.chat.events import (
 )
 from lib.chat.position import START, Position
 from lib.encoders.ids import EventIds
+from lib.encoders.memory import Memory
 
 _to_json = msgspec.json.Encoder().encode
 
 
-class TeamEncoder:
+class TeamEncoder(Memory):
     """Remembers what the last frame tells of the whole turn: its ids and its sources."""
 
     media_type: ClassVar[str] = "text/event-stream"
 
     def __init__(self, position: Position = START) -> None:
         """Begin where the reader is."""
+        super().__init__()
         self._ids = EventIds(position)
-        self._started: Started | None = None
-        self._sources = Sources((), "off")
 
     def encode(self, event: TurnEvent) -> bytes:
         """Return the event's frame; the document has no word for reasoning, sources and usage on their own."""
@@ -57,33 +56,18 @@ class TeamEncoder:
                 assert_never(event)
         return b""
 
-    def recall(self, event: TurnEvent) -> None:
-        """Take note of the turn's ids and sources, which the last frame tells."""
-        if isinstance(event, Started):
-            self._started = event
-        elif isinstance(event, Sources):
-            self._sources = event
-
     def _done(self, finished: Finished) -> dict[str, Any]:
-        cited = set(finished.cited)
         return {
             "message": "Stream stopped" if finished.stopped else "Stream completed",
-            **self._turn(),
-            "sources": [{**asdict(source), "cited": source.index in cited} for source in self._sources.sources],
+            **self.ids(),
+            "sources": self.sources(finished),
             "usage": finished.usage,
             "model": finished.model,
             "saved": finished.saved,
         }
 
     def _error(self, failed: Failed) -> dict[str, Any]:
-        return {"message": failed.detail, "code": failed.code, **self._turn(), "saved": failed.saved}
-
-    def _turn(self) -> dict[str, Any]:
-        started = self._started
-        return {
-            "message_id": started and started.message_id,
-            "conversation_id": started and started.conversation_id,
-        }
+        return {"message": failed.detail, "code": failed.code, **self.ids(), "saved": failed.saved}
 
 
 def _frame(number: bytes, kind: str, data: dict[str, Any]) -> bytes:

@@ -3,16 +3,13 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Final
 
-from lib.chat.batches import what_is_left
+from lib.chat.persist import keep_what_is_left
 from lib.db.session import Connection, Database
 from lib.db.tenant import EVERY_TEAM, Tenant
-from lib.ids import new_id
-from lib.store import answers, password_resets, rate_limits, sessions, turn_keys, unfinished
+from lib.store import password_resets, rate_limits, sessions, turn_keys, unfinished
 from lib.store.unfinished import Unfinished
-from lib.turns import TurnRecord
 
 BUDGET: Final = 20.0
 """Seconds after which no further batch is begun: a function on AWS Lambda has 29. The next run goes on."""
@@ -64,18 +61,17 @@ async def _close_written(database: Database, until: float) -> int:
 
 async def _close(database: Database, answer: Unfinished) -> bool:
     """End an answer with what its batches hold; return whether nobody else had done so."""
-    result = what_is_left(
+    return await keep_what_is_left(
+        database,
+        Tenant(answer.team_id),
         answer.batches,
         "interrupted",
+        user_id=answer.user_id,
+        conversation_id=answer.conversation_id,
+        answer_id=answer.id,
         agent_id=answer.agent_id,
         total_ms=answer.lasted_ms,
-        finished_at=datetime.now(UTC),
     )
-    turn = TurnRecord(
-        answer.team_id, answer.user_id, answer.conversation_id, new_id(), answer.id, question="", opens=False
-    )
-    async with database.one_statement(Tenant(answer.team_id)) as connection:
-        return await answers.finish(connection, turn, result)
 
 
 async def _all_of(

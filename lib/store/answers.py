@@ -72,8 +72,8 @@ _LOGGED: Final = """
     SELECT :answer_id, :team_id, :user_id, :conversation_id, :answer_id, :model, :agent_id, :outcome,
         :error_code, :retrieval, :passages, :input_tokens, :output_tokens, :cost_usd, :first_token_ms, :total_ms
 """
-_ONCE: Final = "ON CONFLICT (id) DO NOTHING"
 # A turn has one row of the log, by the answer's own id, however often it is ended.
+_ONCE: Final = "ON CONFLICT (id) DO NOTHING"
 # The conversation is free again, unless its answer took so long that another turn has begun.
 _FREED: Final = """
     updated_at = now(), answer_id = greatest(conversations.answer_id, :answer_id),

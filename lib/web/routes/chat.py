@@ -3,7 +3,6 @@
 from typing import Annotated, Final, Literal, Self, cast
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Request, Response
 from pydantic import (
     BaseModel,
@@ -25,6 +24,7 @@ from lib.web import asking
 from lib.web.afterwards import after
 from lib.web.deps import Chatter, ThisInstance
 from lib.web.instance import Instance
+from lib.web.json import as_json
 from lib.web.text import LONGEST_MESSAGE, SAID
 
 whole = APIRouter(tags=["chat"])
@@ -118,8 +118,7 @@ async def chat(body: ChatRequest, caller: Chatter, instance: ThisInstance, reque
     """Send a message and receive the complete answer."""
     turn, encoder = await _turn(body, caller, instance, request), BookEncoder()
     finished = await asking.whole(turn, encoder, instance, request)
-    answer = msgspec.json.encode({"response": encoder.success(finished)})
-    return after(Response(answer, media_type="application/json"), turn.course.afterwards)
+    return after(as_json({"response": encoder.success(finished)}), turn.course.afterwards)
 
 
 @streamed.post("/api/v1/chat/stream")

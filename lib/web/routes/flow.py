@@ -3,7 +3,6 @@
 from typing import Annotated
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +15,7 @@ from lib.web import asking
 from lib.web.afterwards import after
 from lib.web.deps import Chatter, ThisInstance
 from lib.web.instance import Instance
+from lib.web.json import as_json
 from lib.web.text import LONGEST_MESSAGE, SAID
 
 whole = APIRouter(tags=["chat"])
@@ -39,7 +39,7 @@ async def chat(body: FlowMessage, caller: Chatter, instance: ThisInstance, reque
     turn, encoder = _turn(body, caller, instance, request), BookEncoder()
     told = encoder.success(await asking.whole(turn, encoder, instance, request))
     answer = {"role": "assistant", "type": "text", "response": told["content"], **told}
-    return after(Response(msgspec.json.encode(answer), media_type="application/json"), turn.course.afterwards)
+    return after(as_json(answer), turn.course.afterwards)
 
 
 @streamed.post("/conversations/chat/stream")
@@ -60,6 +60,5 @@ def _turn(body: FlowMessage, caller: Caller, instance: Instance, request: Reques
         agent_id=body.agent_id,
         limit=asking.limit_of(caller, instance, request),
         key=asking.key_of(caller, request, body),
-        searches_at_once=body.agent_id is None,
         with_agent=body.agent_id is not None,
     )

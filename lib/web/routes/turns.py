@@ -151,8 +151,6 @@ def _turn(
         limit=asking.limit_of(caller, instance, request),
         branch=branch,
         key=asking.key_of(caller, request, body),
-        # Chats of a team are mostly with webhooks, which search for themselves.
-        searches_at_once=bool(content) and not request.url.path.startswith(TEAM_PATHS),
         with_agent=request.url.path.startswith(TEAM_PATHS),
     )
 
