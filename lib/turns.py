@@ -1,7 +1,7 @@
 """What is kept of a turn: the values that the turn hands to the store, and gets from it."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -74,6 +74,27 @@ class TurnResult:
     first_token_ms: int | None = None
     total_ms: int | None = None
     finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndedTurn:
+    """All that is to be kept of a turn that is over; `begun` says that its question is committed."""
+
+    turn: TurnRecord
+    result: TurnResult
+    begun: bool
+
+    @property
+    def asked_at(self) -> datetime | None:
+        """When it was asked, where its end says so."""
+        if self.result.finished_at is None:
+            return None
+        return self.result.finished_at - timedelta(milliseconds=self.result.total_ms or 0)
+
+
+Kept = Literal["kept", "known", "later", "refused"]
+"""What became of a turn that was to be kept: it is; it was, and has been deleted since, or a retry of it was answered;
+a retry of it is being answered, which has to be over first; its conversation is not the caller's."""
 
 
 @dataclass(frozen=True, slots=True)

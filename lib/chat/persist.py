@@ -16,7 +16,7 @@ from lib.errors import ConversationBusy, DatabaseUnavailable, KeyReused, ParleyE
 from lib.ids import id_after, new_id, unguessable_id
 from lib.store import answers, turn_keys, turns, users
 from lib.telemetry.tracing import traced
-from lib.turns import Begun, KeyTaken, MadeTooEarly, Moved, Outcome, Repeat, TurnRecord, TurnResult, title_of
+from lib.turns import Begun, EndedTurn, KeyTaken, MadeTooEarly, Moved, Outcome, Repeat, TurnRecord, TurnResult
 from lib.unhindered import unhindered
 
 ATTEMPTS: Final = 6
@@ -129,7 +129,7 @@ async def keep_what_is_left(
     result = what_is_left(batches, outcome, finished_at=datetime.now(UTC), **more)
     turn = TurnRecord(tenant.team_id, user_id, conversation_id, new_id(), answer_id, question="", opens=False)
     async with database.one_statement(tenant) as connection:
-        return await answers.finish(connection, turn, result)
+        return await answers.finish(connection, turn, result, by_writer=False)
 
 
 async def keep_exchange(database: Database, *, user_id: UUID, query: str, response: str) -> TurnRecord:
@@ -144,7 +144,7 @@ async def keep_exchange(database: Database, *, user_id: UUID, query: str, respon
     turn = TurnRecord(user.team_id, user_id, unguessable_id(), new_id(), new_id(), query, opens=True)
     async with database.one_statement(Tenant(user.team_id)) as connection:
         result = TurnResult("complete", response)
-        await answers.save_whole(connection, turn, result, title=title_of(query))
+        await answers.save_whole(connection, EndedTurn(turn, result, begun=False))
     return turn
 
 
@@ -164,7 +164,7 @@ async def _write(
         async with database.one_statement(Tenant(turn.team_id, asker)) as connection:
             if begun:
                 return await answers.finish(connection, turn, result)
-            return await answers.save_whole(connection, turn, result, title=title_of(turn.question))
+            return await answers.save_whole(connection, EndedTurn(turn, result, begun)) == "kept"
     except (DatabaseUnavailable, Unauthenticated):
         return False
     except Exception:

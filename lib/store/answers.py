@@ -1,35 +1,59 @@
 """How a turn ends: its answer and its line in the log, in one statement."""
 
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import text
 
 from lib.db.session import Connection
-from lib.turns import TurnRecord, TurnResult
+from lib.turns import EndedTurn, Kept, TurnRecord, TurnResult, title_of
 
 
-async def finish(connection: Connection, turn: TurnRecord, result: TurnResult) -> bool:
-    """Keep the answer and the log line. Return whether the conversation was still there to take it."""
-    kept = await connection.execute(_FINISH, _result_parameters(turn, result))
-    return kept.scalar_one() == 1
+async def finish(connection: Connection, turn: TurnRecord, result: TurnResult, *, by_writer: bool = True) -> bool:
+    """Keep the answer and the log line. Return whether the conversation was still there to take it.
+
+    Whoever wrote the answer knows best: `by_writer`, it also replaces what others took to be interrupted. Those do not
+    make the conversation any newer.
+    """
+    parameters = _result_parameters(turn, result) | {"at": None, "by_writer": by_writer}
+    return (await connection.execute(_FINISH, parameters)).scalar_one() == 1
 
 
-async def save_whole(connection: Connection, turn: TurnRecord, result: TurnResult, *, title: str) -> bool:
+async def save_whole(connection: Connection, ended: EndedTurn) -> Kept:
     """Keep a turn that was not begun, as far as anybody knows: an answer still `streaming` under its id is completed.
 
-    Doing it twice changes nothing.
-
-    Return whether it is kept now; it is not when the conversation is a stranger's or none.
+    Doing it twice changes nothing. A conversation that never was there is opened, also by a turn that was to continue
+    it: the one that opened it may be lost.
     """
+    return await _save_whole(connection, ended, at=None)
+
+
+async def replay(connection: Connection, ended: EndedTurn) -> Kept:
+    """Keep a turn that had to wait, as of when it ended. Doing it twice changes nothing.
+
+    What was said in its conversation since goes on behind it.
+    """
+    if not ended.begun:
+        return await _save_whole(connection, ended, at=ended.result.finished_at)
+    parameters = _result_parameters(ended.turn, ended.result) | {"at": ended.result.finished_at, "by_writer": True}
+    return "kept" if (await connection.execute(_FINISH, parameters)).scalar_one() == 1 else "known"
+
+
+async def _save_whole(connection: Connection, ended: EndedTurn, *, at: datetime | None) -> Kept:
+    turn = ended.turn
     asked = {
         "question_id": turn.question_id,
         "question": msgspec.json.encode([{"type": "text", "text": turn.question}]).decode(),
         "opens": turn.opens,
-        "title": title,
+        "title": title_of(turn.question),
+        "asked_at": ended.asked_at,
+        "key_hash": turn.key and turn.key.key_hash,
+        "body_hash": turn.key and turn.key.body_hash,
+        "at": at,
+        "by_writer": True,
     }
-    parameters = _result_parameters(turn, result) | asked
-    return (await connection.execute(_SAVE_WHOLE, parameters)).scalar_one() == 1
+    return (await connection.execute(_SAVE_WHOLE, _result_parameters(turn, ended.result) | asked)).scalar_one()
 
 
 def _parts(result: TurnResult) -> str:
@@ -68,17 +92,28 @@ def _result_parameters(turn: TurnRecord, result: TurnResult) -> dict[str, Any]:
 
 _LOGGED: Final = """
     INSERT INTO interaction_logs (id, team_id, user_id, conversation_id, message_id, model, agent_id, outcome,
-        error_code, retrieval, passages, input_tokens, output_tokens, cost_usd, first_token_ms, total_ms)
+        error_code, retrieval, passages, input_tokens, output_tokens, cost_usd, first_token_ms, total_ms, created_at)
     SELECT :answer_id, :team_id, :user_id, :conversation_id, :answer_id, :model, :agent_id, :outcome,
-        :error_code, :retrieval, :passages, :input_tokens, :output_tokens, :cost_usd, :first_token_ms, :total_ms
+        :error_code, :retrieval, :passages, :input_tokens, :output_tokens, :cost_usd, :first_token_ms, :total_ms,
+        coalesce(CAST(:at AS timestamptz), now())
 """
-# A turn has one row of the log, by the answer's own id, however often it is ended.
-_ONCE: Final = "ON CONFLICT (id) DO NOTHING"
+# A turn has one row of the log, by the answer's own id, however often it is ended. What others took to be interrupted,
+# whoever wrote it knows better.
+_ONCE: Final = """
+    ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, error_code = excluded.error_code,
+        model = excluded.model, agent_id = excluded.agent_id, retrieval = excluded.retrieval,
+        passages = excluded.passages, input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
+        cost_usd = excluded.cost_usd, first_token_ms = excluded.first_token_ms, total_ms = excluded.total_ms
+    WHERE interaction_logs.outcome = 'interrupted' AND :by_writer
+"""
 # The conversation is free again, unless its answer took so long that another turn has begun.
 _FREED: Final = """
-    updated_at = now(), answer_id = greatest(conversations.answer_id, :answer_id),
+    answer_id = greatest(conversations.answer_id, :answer_id), updated_at = CASE
+        WHEN :by_writer THEN greatest(conversations.updated_at, coalesce(CAST(:at AS timestamptz), now()))
+        ELSE conversations.updated_at END,
     busy_until = CASE WHEN conversations.answer_id = :answer_id THEN NULL ELSE conversations.busy_until END
 """
+_OPEN: Final = "(messages.status = 'streaming' OR messages.status = 'interrupted' AND :by_writer)"
 
 # The conversation is locked first, as whoever deletes it does: the two wait for each other, and never both.
 _FINISH = text(f"""
@@ -88,7 +123,7 @@ _FINISH = text(f"""
         UPDATE messages SET status = :status, parts = CAST(:answer AS jsonb), sources = CAST(:sources AS jsonb),
             retrieval = :retrieval, model = :model, input_tokens = :input_tokens, output_tokens = :output_tokens,
             error_code = :error_code, finished_at = :finished_at
-        FROM held WHERE messages.conversation_id = held.id AND messages.id = :answer_id AND status = 'streaming'
+        FROM held WHERE messages.conversation_id = held.id AND messages.id = :answer_id AND {_OPEN}
         RETURNING conversation_id
     ), freed AS (
         UPDATE conversations SET {_FREED} FROM answer WHERE conversations.id = answer.conversation_id
@@ -98,25 +133,64 @@ _FINISH = text(f"""
     SELECT count(*) FROM answer
 """)  # noqa: S608
 
+# `before` is what is known before anything is done: whether this turn was ended once, perhaps in a conversation that
+# was deleted since, and how its retry stands, if there was one. Where the retry failed, its key is this turn's again.
 _SAVE_WHOLE = text(f"""
-    WITH opened AS (
-        INSERT INTO conversations (id, team_id, user_id, title, answer_id)
-        SELECT :conversation_id, :team_id, :user_id, :title, :answer_id WHERE :opens
-        ON CONFLICT (id) DO NOTHING RETURNING id
-    ), freed AS (
-        UPDATE conversations SET {_FREED}
-        WHERE id = :conversation_id AND team_id = :team_id AND user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid)
-        RETURNING id
-    ), conversation AS (SELECT id FROM opened UNION ALL SELECT id FROM freed), said AS (
-        INSERT INTO messages (id, team_id, conversation_id, parent_id, role, status, parts, sources, retrieval, model,
-            input_tokens, output_tokens, error_code, finished_at)
-        SELECT said.id, :team_id, conversation.id, said.parent_id, said.role, said.status, said.parts, said.sources,
-            said.retrieval, said.model, said.input_tokens, said.output_tokens, said.error_code, said.finished_at
-        FROM conversation, (VALUES
-            (CAST(:question_id AS uuid), (
+    WITH retry AS (
+        SELECT messages.status, coalesce(conversations.busy_until > now(), false) AS busy
+        FROM turn_keys JOIN messages ON messages.id = turn_keys.answer_id
+        JOIN conversations ON conversations.id = messages.conversation_id
+        WHERE turn_keys.key_hash = CAST(:key_hash AS bytea) AND turn_keys.answer_id <> :answer_id
+    ), before AS MATERIALIZED (
+        SELECT
+            EXISTS (
+                SELECT FROM interaction_logs WHERE id = :answer_id AND NOT (outcome = 'interrupted' AND :by_writer)
+            ) AS ended,
+            CASE
+                WHEN EXISTS (SELECT FROM conversations WHERE id = :conversation_id) THEN false
+                WHEN EXISTS (SELECT FROM interaction_logs WHERE id = :answer_id) THEN true
+                WHEN :opens THEN false
+                ELSE EXISTS (
+                    SELECT FROM interaction_logs
+                    WHERE user_id = CAST(:user_id AS uuid) AND conversation_id = :conversation_id
+                )
+            END AS deleted,
+            EXISTS (SELECT FROM retry WHERE status IN ('complete', 'stopped')) AS answered,
+            EXISTS (SELECT FROM retry WHERE status = 'streaming' AND busy) AS being_answered,
+            EXISTS (SELECT FROM messages WHERE id = :answer_id) AS begun,
+            (
                 SELECT id FROM messages
                 WHERE conversation_id = :conversation_id AND active AND id < :question_id ORDER BY id DESC LIMIT 1
-            ), 'user', 'complete', CAST(:question AS jsonb), NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+            ) AS parent_id
+    ), due AS (SELECT * FROM before WHERE NOT ended AND NOT answered AND NOT being_answered), opened AS (
+        INSERT INTO conversations (id, team_id, user_id, title, answer_id, created_at, updated_at)
+        SELECT :conversation_id, :team_id, :user_id, :title, :answer_id,
+            coalesce(CAST(:asked_at AS timestamptz), now()), coalesce(CAST(:at AS timestamptz), now())
+        FROM due WHERE NOT deleted
+        ON CONFLICT (id) DO NOTHING RETURNING id
+    ), freed AS (
+        UPDATE conversations SET {_FREED} FROM due
+        WHERE id = :conversation_id AND team_id = :team_id AND user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid)
+        RETURNING id
+    ), conversation AS (SELECT id FROM opened UNION ALL SELECT id FROM freed), key AS (
+        INSERT INTO turn_keys (key_hash, team_id, body_hash, conversation_id, answer_id)
+        SELECT CAST(:key_hash AS bytea), :team_id, CAST(:body_hash AS bytea), conversation.id, :answer_id
+        FROM conversation WHERE CAST(:key_hash AS bytea) IS NOT NULL
+        ON CONFLICT (key_hash) DO UPDATE SET body_hash = excluded.body_hash, answer_id = excluded.answer_id,
+            conversation_id = excluded.conversation_id
+    ), moved AS (
+        UPDATE messages SET parent_id = :answer_id FROM conversation, due
+        WHERE messages.conversation_id = conversation.id AND messages.id > :answer_id AND NOT due.begun
+        AND messages.parent_id IS NOT DISTINCT FROM due.parent_id
+    ), said AS (
+        INSERT INTO messages (id, team_id, conversation_id, parent_id, role, status, parts, sources, retrieval, model,
+            input_tokens, output_tokens, error_code, finished_at, created_at)
+        SELECT said.id, :team_id, conversation.id, said.parent_id, said.role, said.status, said.parts, said.sources,
+            said.retrieval, said.model, said.input_tokens, said.output_tokens, said.error_code, said.finished_at,
+            coalesce(CAST(:asked_at AS timestamptz), now())
+        FROM conversation, due, LATERAL (VALUES
+            (CAST(:question_id AS uuid), due.parent_id, 'user', 'complete', CAST(:question AS jsonb), NULL, NULL, NULL,
+                NULL, NULL, NULL, NULL),
             (CAST(:answer_id AS uuid), :question_id, 'assistant', :status, CAST(:answer AS jsonb),
                 CAST(:sources AS jsonb), :retrieval, :model, CAST(:input_tokens AS integer),
                 CAST(:output_tokens AS integer), :error_code, CAST(:finished_at AS timestamptz))
@@ -126,9 +200,15 @@ _SAVE_WHOLE = text(f"""
             retrieval = excluded.retrieval, model = excluded.model, input_tokens = excluded.input_tokens,
             output_tokens = excluded.output_tokens, error_code = excluded.error_code,
             finished_at = excluded.finished_at
-        WHERE messages.status = 'streaming' AND messages.conversation_id = excluded.conversation_id
+        WHERE messages.conversation_id = excluded.conversation_id AND {_OPEN}
     ), logged AS (
         {_LOGGED} FROM conversation {_ONCE}
     )
-    SELECT count(*) FROM conversation
+    SELECT CASE
+        WHEN before.deleted THEN 'known'
+        WHEN before.ended OR EXISTS (SELECT FROM conversation) THEN 'kept'
+        WHEN before.being_answered THEN 'later'
+        WHEN before.answered THEN 'known'
+        ELSE 'refused' END
+    FROM before
 """)  # noqa: S608

@@ -20,7 +20,7 @@ from lib.ids import new_id
 from lib.store import answers, sessions, users
 from lib.store.sessions import NewSession
 from lib.store.users import NewUser
-from lib.turns import TurnRecord, TurnResult
+from lib.turns import EndedTurn, TurnRecord, TurnResult
 from tests.doubles.proxy import PostgresProxy
 from tests.fixtures.web import Rows
 
@@ -56,7 +56,7 @@ async def a_user(database: Database, team_id: UUID) -> Asker:
     async with database.one_statement(EVERY_TEAM) as connection:
         await users.create(connection, new, client=NO_CLIENT)
         await sessions.begin(connection, session)
-        await answers.save_whole(connection, turn, TurnResult("complete", "An answer."), title="A title")
+        await answers.save_whole(connection, EndedTurn(turn, TurnResult("complete", "An answer."), begun=False))
     return Asker(user_id, session_id)
 
 

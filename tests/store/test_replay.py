@@ -1,0 +1,186 @@
+"""Turns that are kept later than they were had, on a real Postgres."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from lib.db.events import NO_CLIENT
+from lib.db.session import Database
+from lib.db.tenant import EVERY_TEAM, Tenant
+from lib.ids import DEFAULT_TEAM_ID, new_id
+from lib.store import answers, turns, users
+from lib.store.users import NewUser
+from lib.turns import EndedTurn, Kept, TurnKey, TurnRecord, TurnResult
+from tests.fixtures.web import Rows
+
+TEAM = Tenant(DEFAULT_TEAM_ID)
+ENDED = datetime.now(UTC) - timedelta(hours=3)
+
+
+class Replayed:
+    """The tests' database, and a user of it."""
+
+    def __init__(self, database: Database, rows: Rows, user_id: UUID) -> None:
+        self.database = database
+        self.rows = rows
+        self.user_id = user_id
+
+    def asked(
+        self, question: str = "Where?", *, after: TurnRecord | None = None, key: bytes | None = None
+    ) -> TurnRecord:
+        conversation_id = after.conversation_id if after else new_id()
+        return TurnRecord(
+            *(DEFAULT_TEAM_ID, self.user_id, conversation_id, new_id(), new_id(), question),
+            opens=after is None,
+            key=key and TurnKey(key, b"body"),
+        )
+
+    async def begin(self, turn: TurnRecord) -> None:
+        async with self.database.one_statement(TEAM) as connection:
+            if turn.opens:
+                await turns.begin(connection, turn, busy=60)
+            else:
+                await turns.continue_(connection, turn, limit=20, busy=60)
+
+    async def finish(self, turn: TurnRecord, text: str, *, by_writer: bool = True, **more: object) -> bool:
+        result = replace(TurnResult("complete", text, finished_at=datetime.now(UTC)), **more)  # pyright: ignore[reportArgumentType]
+        async with self.database.one_statement(TEAM) as connection:
+            return await answers.finish(connection, turn, result, by_writer=by_writer)
+
+    async def replay(self, turn: TurnRecord, text: str = "There.", *, begun: bool = False, **more: object) -> Kept:
+        result = replace(TurnResult("complete", text, finished_at=ENDED, total_ms=2000), **more)  # pyright: ignore[reportArgumentType]
+        async with self.database.one_statement(TEAM) as connection:
+            return await answers.replay(connection, EndedTurn(turn, result, begun))
+
+    async def said(self, turn: TurnRecord) -> list[str]:
+        """Return the texts of the path, each of which follows the one before it."""
+        query = """SELECT id, parent_id, parts #>> '{0,text}' AS said FROM messages
+            WHERE conversation_id = %s AND active ORDER BY id"""
+        shown = await self.rows(query, turn.conversation_id)
+        assert [row["parent_id"] for row in shown] == [None, *(row["id"] for row in shown)][: len(shown)]
+        return [row["said"] for row in shown]
+
+    async def log(self, turn: TurnRecord) -> list[str]:
+        found = await self.rows("SELECT outcome FROM interaction_logs WHERE message_id = %s", turn.answer_id)
+        return [row["outcome"] for row in found]
+
+
+@pytest.fixture
+async def late(database_url: str, rows: Rows) -> AsyncGenerator[Replayed]:
+    database, user_id = Database(database_url), new_id()
+    new = NewUser(id=user_id, team_id=DEFAULT_TEAM_ID, email=f"{user_id}@example.com", password_hash=None)
+    async with database.one_statement(EVERY_TEAM) as connection:
+        await users.create(connection, new, client=NO_CLIENT)
+    yield Replayed(database, rows, user_id)
+    await database.close()
+
+
+async def test_a_turn_is_kept_as_of_when_it_was_had_and_once(late: Replayed) -> None:
+    turn = late.asked()
+    assert [await late.replay(turn) for _ in range(3)] == ["kept"] * 3
+    (conversation,) = await late.rows(
+        "SELECT created_at, updated_at FROM conversations WHERE id = %s", turn.conversation_id
+    )
+    assert conversation == {"created_at": ENDED - timedelta(seconds=2), "updated_at": ENDED}
+    assert await late.said(turn) == ["Where?", "There."]
+    (logged,) = await late.rows("SELECT created_at FROM interaction_logs WHERE message_id = %s", turn.answer_id)
+    assert logged["created_at"] == ENDED
+
+
+async def test_what_was_said_since_goes_on_behind_it(late: Replayed) -> None:
+    first = late.asked("One")
+    await late.begin(first)
+    await late.finish(first, "Two")
+    waited, since = late.asked("Three", after=first), late.asked("Five", after=first)
+    await late.begin(since)
+    await late.finish(since, "Six")
+    (before,) = await late.rows("SELECT updated_at FROM conversations WHERE id = %s", first.conversation_id)
+    assert [await late.replay(waited, "Four") for _ in range(2)] == ["kept"] * 2
+    assert await late.said(first) == ["One", "Two", "Three", "Four", "Five", "Six"]
+    (after,) = await late.rows("SELECT updated_at FROM conversations WHERE id = %s", first.conversation_id)
+    assert after == before
+
+
+async def test_it_is_kept_while_another_answer_is_being_written_there(late: Replayed) -> None:
+    first = late.asked("One")
+    await late.begin(first)
+    await late.finish(first, "Two")
+    waited, now = late.asked("Three", after=first), late.asked("Five", after=first)
+    await late.begin(now)
+    assert await late.replay(waited, "Four") == "kept"
+    assert await late.finish(now, "Six")
+    assert await late.said(first) == ["One", "Two", "Three", "Four", "Five", "Six"]
+
+
+async def test_an_answer_whose_question_was_kept_is_completed_also_after_the_reaper(late: Replayed) -> None:
+    turn = late.asked()
+    await late.begin(turn)
+    assert await late.finish(turn, "The", by_writer=False, outcome="interrupted")
+    assert [await late.replay(turn, begun=True) for _ in range(2)] == ["kept", "known"]
+    assert await late.said(turn) == ["Where?", "There."]
+    assert await late.log(turn) == ["complete"]
+
+
+async def test_a_reaper_that_comes_late_takes_nothing_back(late: Replayed) -> None:
+    turn = late.asked()
+    await late.begin(turn)
+    assert await late.finish(turn, "There, half", outcome="interrupted")
+    assert not await late.finish(turn, "The", by_writer=False, outcome="interrupted")
+    assert (await late.said(turn), await late.log(turn)) == (["Where?", "There, half"], ["interrupted"])
+
+
+async def test_a_turn_that_was_begun_unheard_is_completed(late: Replayed) -> None:
+    turn = late.asked()
+    await late.begin(turn)
+    assert [await late.replay(turn) for _ in range(2)] == ["kept"] * 2
+    assert (await late.said(turn), await late.log(turn)) == (["Where?", "There."], ["complete"])
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_conversation_that_was_deleted_since_stays_so(late: Replayed, begun: bool) -> None:
+    turn = late.asked()
+    if begun:
+        await late.begin(turn)
+    else:
+        await late.replay(turn)
+    await late.rows("DELETE FROM conversations WHERE id = %s", turn.conversation_id)
+    assert await late.replay(turn, begun=begun) == "known"
+    assert await late.replay(late.asked(after=turn)) == "known"
+    assert await late.rows("SELECT id FROM conversations WHERE id = %s", turn.conversation_id) == []
+
+
+async def test_a_turn_opens_its_conversation_where_the_one_before_it_is_lost(late: Replayed) -> None:
+    turn = late.asked(after=late.asked())
+    assert await late.replay(turn) == "kept"
+    assert await late.said(turn) == ["Where?", "There."]
+
+
+async def test_nothing_goes_into_a_strangers_conversation(late: Replayed) -> None:
+    theirs = replace(late.asked(), user_id=None)
+    await late.replay(theirs)
+    assert await late.replay(late.asked("Mine?", after=theirs)) == "refused"
+    assert await late.said(theirs) == ["Where?", "There."]
+
+
+async def test_of_a_turn_and_its_retry_that_was_answered_the_retry_stays(late: Replayed) -> None:
+    key = new_id().bytes
+    retry, turn = late.asked(key=key), late.asked(key=key)
+    await late.begin(retry)
+    assert await late.replay(turn) == "later"
+    await late.finish(retry, "There!")
+    assert await late.replay(turn) == "known"
+    assert await late.said(turn) == []
+
+
+async def test_a_turn_takes_its_key_back_from_a_retry_that_came_to_nothing(late: Replayed) -> None:
+    key = new_id().bytes
+    retry, turn, again = late.asked(key=key), late.asked(key=key), late.asked(key=key)
+    await late.begin(retry)
+    await late.finish(retry, "", outcome="failed")
+    assert await late.replay(turn) == "kept"
+    assert await late.replay(again) == "known"
+    (kept,) = await late.rows("SELECT answer_id FROM turn_keys WHERE key_hash = %s", key)
+    assert kept["answer_id"] == turn.answer_id
