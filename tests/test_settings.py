@@ -139,6 +139,22 @@ def test_an_endpoint_of_storage_that_is_none_is_refused_without_being_told(
     assert endpoint not in str(refused.value)
 
 
+@pytest.mark.parametrize("place", ["s3://", "s3://b", "s3://bucket/../other", "s3://key:secret@bucket", "https://x/y"])
+def test_a_place_for_the_spool_that_is_none_is_refused_without_being_told(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPOOL_URL", place)
+    with pytest.raises(SettingsInvalid, match=r"SPOOL_URL is neither s3://bucket/prefix nor a folder$") as refused:
+        get_settings()
+    assert place not in str(refused.value).removeprefix("SPOOL_URL is neither s3://bucket/prefix nor a folder")
+
+
+@pytest.mark.parametrize("place", ["s3://bucket", "s3://my.bucket-1/spool/of_ours/", "/var/lib/parley/spool", "off"])
+def test_a_place_for_the_spool(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPOOL_URL", place)
+    assert get_settings().spool_url == place
+
+
 @pytest.mark.parametrize(
     ("environment", "place"),
     [

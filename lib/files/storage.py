@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 from lib.errors import StorageUnavailable
@@ -18,12 +18,10 @@ from lib.settings import Settings
 if TYPE_CHECKING:
     from obstore.store import LocalStore, S3Credential, S3Store
 
-OPERATION: Final = 20.0
-"""Seconds that a put, a get or a delete may take, with its retries."""
-REQUEST: Final = 8.0
-"""Seconds that one request of it may take."""
-CONNECT: Final = 2.0
-RETRIES: Final = 2
+PAGE: Final = 1000
+"""Objects that one request of a list tells: what S3 gives at most."""
+
+S3: Final = "s3://"
 
 _CODE: Final = re.compile(r"<Code>(\w{1,64})</Code>")
 _ERRNO: Final = re.compile(r"\(os error (\d{1,3})\)")
@@ -33,10 +31,40 @@ _log = logging.getLogger("parley.files")
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How long storage is waited for, in seconds.
+
+    Attributes:
+        operation: for a put, a get, a delete or a page of a list, with its retries.
+        request: for one request of it.
+        connect: for a connection.
+        retries: requests after the first that failed.
+    """
+
+    operation: float = 20.0
+    request: float = 8.0
+    connect: float = 2.0
+    retries: int = 2
+
+
+PATIENT: Final = Limits()
+"""For what somebody waits for who sent a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object that is kept; `size` is in bytes."""
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Storage:
     """Where objects are kept, under keys such as `files/0198.../1`. Safe to share."""
 
     store: "S3Store | LocalStore"
+    limits: Limits = PATIENT
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self | None:
@@ -46,8 +74,20 @@ class Storage:
             StorageUnavailable: the folder cannot be made.
         """
         if settings.s3_bucket:
-            return cls(_bucket(settings, settings.s3_bucket))
+            return cls(_bucket(settings, settings.s3_bucket, None, PATIENT))
         return cls(_folder(settings.data_dir / "files")) if settings.environment == "development" else None
+
+    @classmethod
+    def at(cls, place: str, settings: Settings, limits: Limits = PATIENT) -> Self:
+        """Return the storage at `s3://bucket/prefix`, with the endpoint and the key of `S3_...`, or in a folder.
+
+        Raises:
+            StorageUnavailable: the folder cannot be made.
+        """
+        if not place.startswith(S3):
+            return cls(_folder(Path(place)), limits)
+        bucket, _, prefix = place.removeprefix(S3).rstrip("/").partition("/")
+        return cls(_bucket(settings, bucket, prefix or None, limits), limits)
 
     async def put(self, key: str, content: bytes) -> None:
         """Keep `content` under `key`, in place of what was there.
@@ -56,7 +96,7 @@ class Storage:
             StorageUnavailable: it is not known to be kept.
         """
         with _faults_as_ours("put"):
-            async with asyncio.timeout(OPERATION):
+            async with asyncio.timeout(self.limits.operation):
                 await self.store.put_async(key, content)
 
     async def get(self, key: str) -> bytes | None:
@@ -66,7 +106,7 @@ class Storage:
             StorageUnavailable: it cannot be read right now.
         """
         with _faults_as_ours("get"):
-            async with asyncio.timeout(OPERATION):
+            async with asyncio.timeout(self.limits.operation):
                 try:
                     found = await self.store.get_async(key)
                     return bytes(await found.bytes_async())
@@ -82,12 +122,30 @@ class Storage:
             StorageUnavailable: it is not known to be gone.
         """
         with _faults_as_ours("delete"):
-            async with asyncio.timeout(OPERATION):
+            async with asyncio.timeout(self.limits.operation):
                 try:
                     await self.store.delete_async(key)
                 except FileNotFoundError as error:
                     if _NO_BUCKET in str(error):
                         raise
+
+    async def list_below(self, prefix: str, *, limit: int) -> list[Stored]:
+        """Return the objects whose keys begin with `prefix` and a slash, in any order, `limit` of them at most.
+
+        Raises:
+            StorageUnavailable: not all could be listed.
+        """
+        found: list[Stored] = []
+        store: Any = self.store  # it may list in Arrow's types, too, which are not installed
+        with _faults_as_ours("list"):
+            pages = store.list(prefix, chunk_size=PAGE)
+            while len(found) < limit:
+                async with asyncio.timeout(self.limits.operation):
+                    page = await anext(pages, None)
+                if page is None:
+                    break
+                found += [Stored(each["path"], each["size"]) for each in page]
+        return found[:limit]
 
 
 def endpoint_url(endpoint: str) -> str:
@@ -103,12 +161,13 @@ def endpoint_url(endpoint: str) -> str:
     return f"{'http' if private else 'https'}://{endpoint.rstrip('/')}"
 
 
-def _bucket(settings: Settings, bucket: str) -> "S3Store":
+def _bucket(settings: Settings, bucket: str, prefix: str | None, limits: Limits) -> "S3Store":
     from obstore.store import S3Store
 
     endpoint = endpoint_url(settings.s3_endpoint) if settings.s3_endpoint else None
     return S3Store(
         bucket,
+        prefix=prefix,
         config={"endpoint": endpoint} if endpoint else {},
         region=settings.s3_region,
         # A name with a dot does not fit AWS's certificate.
@@ -116,10 +175,10 @@ def _bucket(settings: Settings, bucket: str) -> "S3Store":
         disable_bulk_delete=True,
         client_options={
             "allow_http": endpoint is not None and endpoint.startswith("http://"),
-            "connect_timeout": timedelta(seconds=CONNECT),
-            "timeout": timedelta(seconds=REQUEST),
+            "connect_timeout": timedelta(seconds=limits.connect),
+            "timeout": timedelta(seconds=limits.request),
         },
-        retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=OPERATION)},
+        retry_config={"max_retries": limits.retries, "retry_timeout": timedelta(seconds=limits.operation)},
         credential_provider=_Keys.of(settings),
     )
 
@@ -151,7 +210,7 @@ def _folder(path: Path) -> "LocalStore":
     from obstore.store import LocalStore
 
     with _faults_as_ours("open"):
-        return LocalStore(path.resolve(), mkdir=True)
+        return LocalStore(path.resolve(), mkdir=True, automatic_cleanup=True)
 
 
 @contextmanager

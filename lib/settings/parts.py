@@ -13,6 +13,9 @@ GEMINI_OPENAI_URL: Final = "https://generativelanguage.googleapis.com/v1beta/ope
 NO_TITLES: Final = "off"
 """The `TITLE_MODEL` of a deployment whose conversations are called by their first question."""
 
+NO_SPOOL: Final = "off"
+"""The `SPOOL_URL` of a deployment whose turns wait nowhere."""
+
 ProviderName = Literal["openai", "gemini", "vllm"]
 
 
@@ -100,6 +103,15 @@ class Parts(Base):
         description="secret of S3_ACCESS_KEY",
     )
     s3_region: str = Field(default="us-east-1", description="region of the bucket")
+    spool_url: str | None = Field(
+        default=None,
+        description="where turns wait while the database is away: s3://bucket/prefix, with the key of S3_BUCKET, or a"
+        " folder; or off. Default: spool/ in S3_BUCKET, without one a folder of DATA_DIR in development, else nowhere",
+    )
+    spool_max_records: int = Field(
+        default=10_000, ge=1, le=50_000, description="turns that may wait there; more are not kept, and that is said"
+    )
+    spool_max_mb: int = Field(default=256, ge=1, description="megabytes that they may take")
     otel_exporter_otlp_endpoint: str | None = Field(
         default=None,
         description="where traces go, by OTLP over HTTP: https://collector.example.com. Unset: none are made",

@@ -11,6 +11,7 @@ from lib.settings.identity import Identity
 from lib.settings.parts import NO_TITLES, Parts
 
 _HOST: Final = re.compile(r"([\w.-]+|\[[\da-f:.]+\])(:\d+)?|[\da-f:.]+", re.ASCII | re.IGNORECASE)
+_PLACE: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w-][\w.-]*)*/?|(?!.*://).+", re.ASCII)
 _ENDPOINT: Final = re.compile(r"(https?://)?[\w.-]+(:\d+)?/?", re.ASCII)
 
 
@@ -31,6 +32,7 @@ def faults_of_parts(settings: Parts) -> Iterator[str]:
             _HOST.fullmatch(host) for host in settings.webhook_allowed_hosts
         ),
         "S3_ENDPOINT is not the URL of a server": not _ENDPOINT.fullmatch(settings.s3_endpoint or "s3"),
+        "SPOOL_URL is neither s3://bucket/prefix nor a folder": not _PLACE.fullmatch(settings.spool_url or "spool"),
         "S3_ACCESS_KEY and S3_SECRET_KEY go together": (
             (settings.s3_access_key is None) != (settings.s3_secret_key is None)
         ),

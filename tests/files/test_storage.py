@@ -3,12 +3,13 @@
 import asyncio
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from lib.errors import StorageUnavailable
-from lib.files.storage import Storage, endpoint_url
+from lib.files.storage import PAGE, Limits, Storage, Stored, endpoint_url
 from tests.fixtures.storage import Bucket
 from tests.fixtures.web import make_settings
 
@@ -42,6 +43,51 @@ async def test_the_bucket_holds_the_very_bytes(bucket: Bucket) -> None:
     assert bucket.holds("files/seen", b"bytes")
 
 
+async def test_what_lies_below_a_prefix_is_listed_with_its_size(storage: Storage) -> None:
+    for key, content in {"waiting/a/1": b"1", "waiting/b/2": b"22", "waiting2/3": b"3", "aside/4": b""}.items():
+        await storage.put(key, content)
+    assert set(await storage.list_below("waiting", limit=9)) == {Stored("waiting/a/1", 1), Stored("waiting/b/2", 2)}
+    assert await storage.list_below("waiting/a", limit=9) == [Stored("waiting/a/1", 1)]
+    assert len(await storage.list_below("waiting", limit=1)) == 1
+    assert await storage.list_below("nothing", limit=9) == []
+
+
+async def test_a_list_goes_over_pages(storage: Storage) -> None:
+    await asyncio.gather(*(storage.put(f"many/{number}", b"") for number in range(PAGE + 2)))
+    assert len(await storage.list_below("many", limit=PAGE * 2)) == PAGE + 2
+    assert len(await storage.list_below("many", limit=PAGE + 1)) == PAGE + 1
+
+
+async def test_a_place_may_be_a_prefix_in_a_bucket_or_a_folder(bucket: Bucket, tmp_path: Path) -> None:
+    settings = make_settings(None, "http://127.0.0.1:9/v1", **bucket.settings)
+    whole = Storage.at(f"s3://{bucket.folder.name}", settings)
+    for place in (f"s3://{bucket.folder.name}/spool/of/ours/", str(tmp_path / "spool")):
+        storage = Storage.at(place, settings)
+        await storage.put("waiting/1", b"content")
+        assert await storage.list_below("waiting", limit=9) == [Stored("waiting/1", 7)]
+    assert await whole.get("spool/of/ours/waiting/1") == b"content"
+    assert (tmp_path / "spool" / "waiting" / "1").read_bytes() == b"content"
+
+
+async def test_a_folder_that_is_empty_again_is_removed(tmp_path: Path) -> None:
+    storage = Storage.at(str(tmp_path / "spool"), make_settings(None, "http://127.0.0.1:9/v1"))
+    await storage.put("waiting/a/1", b"")
+    await storage.delete("waiting/a/1")
+    assert list((tmp_path / "spool").rglob("a")) == []
+
+
+async def test_storage_gives_up_when_it_is_told_to(bucket: Bucket) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        given = bucket.settings | {"S3_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        limits = Limits(operation=0.2, request=0.1, connect=0.1, retries=0)
+        storage = Storage.at("s3://bucket", make_settings(None, "http://127.0.0.1:9/v1", **given), limits)
+        for doing in (storage.put("a", b"b"), storage.get("a"), storage.delete("a"), storage.list_below("a", limit=1)):
+            began = time.monotonic()
+            with pytest.raises(StorageUnavailable):
+                await doing
+            assert time.monotonic() - began < 1
+
+
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
@@ -55,7 +101,7 @@ async def test_a_bucket_that_cannot_be_used_says_why_and_tells_no_address(
     bucket: Bucket, wrong: dict[str, str], reason: str
 ) -> None:
     storage = storage_of(**(bucket.settings | wrong))
-    for doing in (storage.put("a", b"b"), storage.get("a"), storage.delete("a")):
+    for doing in (storage.put("a", b"b"), storage.get("a"), storage.delete("a"), storage.list_below("a", limit=1)):
         with pytest.raises(StorageUnavailable) as failed:
             await doing
         assert failed.value.reason == reason
