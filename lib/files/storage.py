@@ -26,6 +26,7 @@ S3: Final = "s3://"
 _CODE: Final = re.compile(r"<Code>(\w{1,64})</Code>")
 _ERRNO: Final = re.compile(r"\(os error (\d{1,3})\)")
 _NO_BUCKET: Final = "NoSuchBucket"
+_REFUSALS: Final = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
 
 _log = logging.getLogger("parley.files")
 
@@ -227,11 +228,18 @@ def _faults_as_ours(doing: str) -> Generator[None]:
     except FileNotFoundError as error:
         reason = "does not exist" if _NO_BUCKET in str(error) else "cannot be written to"
     except (OSError, BaseError) as error:
-        reason = f"could not be used: {_code(error)}"
+        reason = _of_code(_code(error))
     else:
         return
     _log.warning("object storage, %s: it %s", doing, reason)
     raise StorageUnavailable(reason) from None
+
+
+def _of_code(code: str) -> str:
+    """Tell what a code means: a list that is refused has no class of its own."""
+    if code == _NO_BUCKET:
+        return "does not exist"
+    return f"{'refuses our key' if code in _REFUSALS else 'could not be used'}: {code}"
 
 
 def _code(error: Exception) -> str:
