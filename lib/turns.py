@@ -97,6 +97,10 @@ Kept = Literal["kept", "known", "later", "refused"]
 a retry of it is being answered, which has to be over first; its conversation is not the caller's."""
 
 
+Where = Literal["saved", "spooled", "nowhere"]
+"""Where a turn is kept: in the database, in the spool until that is back, or not at all."""
+
+
 @dataclass(frozen=True, slots=True)
 class SaidMessage:
     """A message of the conversation so far."""

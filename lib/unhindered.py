@@ -2,9 +2,13 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
+
+LAST_MOMENT: Final = 0.1
+"""Seconds that work still has when there is no more time."""
 
 _under_way: set[asyncio.Task[Any]] = set()
+_waiting: set[asyncio.Future[None]] = set()
 
 
 def begin[T](work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -18,6 +22,26 @@ def begin[T](work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
 async def unhindered[T](work: Coroutine[Any, Any, T]) -> T:
     """Do `work` in a task of its own: when the client leaves, its request is cancelled and the work goes on."""
     return await asyncio.shield(begin(work))
+
+
+async def done_within(task: asyncio.Task[Any], seconds: float) -> bool:
+    """Wait for a task for so long, or until there is no more time (`hurry`); say whether it is done. It goes on."""
+    no_time = asyncio.get_running_loop().create_future()
+    _waiting.add(no_time)
+    try:
+        await asyncio.wait((task, no_time), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        _waiting.discard(no_time)
+    if no_time.done() and not task.done():
+        await asyncio.wait((task,), timeout=LAST_MOMENT)
+    return task.done()
+
+
+def hurry() -> None:
+    """Have nobody wait any longer for what may not come: the instance has to end."""
+    for no_time in _waiting:
+        if not no_time.done():
+            no_time.set_result(None)
 
 
 async def settle() -> None:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Literal
-from uuid import UUID
 
 from lib.chat.events import Failed, Finished
 from lib.chat.persist import keep_answer
@@ -15,7 +14,7 @@ from lib.chat.report import note_turn
 from lib.chat.request import TurnDeps, TurnRequest, Work
 from lib.chat.retention import retain
 from lib.errors import ParleyError
-from lib.turns import Begun, Outcome, TurnRecord
+from lib.turns import Begun, EndedTurn, Outcome, TurnRecord, Where
 from lib.usage.prices import cost_of
 
 TITLED_WITHIN: Final = 6
@@ -34,11 +33,18 @@ async def finish(
 ) -> Finished:
     """Keep the answer, and return its last event; leave what can wait until that is with the reader."""
     at = datetime.now(UTC)
-    saved = await keep(turn, deps, progress, outcome, at=at)
-    if saved and turn.user_id:
-        request.course.afterwards.extend(_afterwards(turn, turn.user_id, begun, deps, progress))
+    where = await keep(turn, deps, progress, outcome, at=at)
+    if where == "saved":
+        request.course.afterwards.extend(_afterwards(turn, begun, deps, progress))
     return Finished(
-        progress.text, progress.cited, progress.usage, progress.model or "", saved, at, outcome == "stopped"
+        progress.text,
+        progress.cited,
+        progress.usage,
+        progress.model or "",
+        saved=where == "saved",
+        at=at,
+        stopped=outcome == "stopped",
+        spooled=where == "spooled",
     )
 
 
@@ -47,8 +53,9 @@ async def fail(turn: TurnRecord, error: Exception, deps: TurnDeps, progress: Pro
     if not isinstance(error, ParleyError):
         _log.error("turn failed", exc_info=error)
         error = ParleyError()
-    saved = await keep(turn, deps, progress, "failed", error.code)
-    return Failed(error.code, str(error), progress.text, saved, error.retry_after)
+    where = await keep(turn, deps, progress, "failed", error.code)
+    saved, spooled = where == "saved", where == "spooled"
+    return Failed(error.code, str(error), progress.text, saved, error.retry_after, spooled=spooled)
 
 
 async def keep(
@@ -59,26 +66,24 @@ async def keep(
     error_code: str | None = None,
     *,
     at: datetime | None = None,
-) -> bool:
-    """Keep what the turn came to, report it, and return whether it is kept."""
+) -> Where:
+    """Keep what the turn came to, report it, and return where it is kept."""
     result = progress.result(outcome, error_code, at=at or datetime.now(UTC))
     cost = cost_of(result.model, result.input_tokens, result.output_tokens, deps.settings.model_prices)
     result = replace(result, cost_usd=cost)
-    note_turn(turn, result, saved=None)  # in case nobody waits for the rest
+    note_turn(turn, result, where=None)  # in case nobody waits for the rest
     over = partial(deps.under_way.ends, turn.answer_id)
-    saved = await keep_answer(deps.database, turn, result, begun=progress.begun, first=over)
-    note_turn(turn, result, saved=saved)
-    return saved
+    where = await keep_answer(deps.database, deps.spool, EndedTurn(turn, result, progress.begun), first=over)
+    note_turn(turn, result, where=where)
+    return where
 
 
-def _afterwards(
-    turn: TurnRecord, user_id: UUID, begun: Begun | None, deps: TurnDeps, progress: Progress
-) -> Iterator[Work]:
-    """Yield what an answer that is kept leaves to do."""
-    if turn.opens:
+def _afterwards(turn: TurnRecord, begun: Begun | None, deps: TurnDeps, progress: Progress) -> Iterator[Work]:
+    """Yield what an answer that is saved leaves to do."""
+    if turn.opens and turn.user_id:
         newest = deps.settings.retention_conversations
-        yield partial(retain, deps.database, team_id=turn.team_id, user_id=user_id, newest=newest)
-    if begun and _titles(begun, deps):
+        yield partial(retain, deps.database, team_id=turn.team_id, user_id=turn.user_id, newest=newest)
+    if turn.user_id and begun and _titles(begun, deps):
         yield partial(
             deps.titler.title,
             deps.database,

@@ -14,6 +14,10 @@ Retrieval = Literal["used", "empty", "unavailable", "off"]
 """How the search for passages went: some were found, none fits, the search failed or ran late, there is no search."""
 
 
+History = Literal["loaded", "sent", "unavailable"]
+"""Where the conversation so far comes from: the database, or while that is away the client, or nowhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A passage that the model was given.
@@ -45,6 +49,7 @@ class Started:
     conversation_id: UUID
     message_id: UUID
     saved: bool
+    history: History = "loaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,8 @@ class Usage:
 class Finished:
     """The whole answer, committed before this is emitted unless `saved` is false. The last event.
 
-    `stopped` says that its reader wanted no more of it: the answer is what had been written by then.
+    `stopped` says that its reader wanted no more of it: the answer is what had been written by then. `spooled` says
+    that the turn waits elsewhere for a database that is away.
     """
 
     text: str
@@ -99,11 +105,12 @@ class Finished:
     saved: bool
     at: datetime
     stopped: bool = False
+    spooled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The turn ended without a whole answer. What arrived before is kept when `saved` is true. The last event.
+    """The turn ended without a whole answer. What arrived is kept when `saved` or `spooled` is true. The last event.
 
     `retry_after` is the seconds after which asking again may succeed, when that is known. `over` is false where only
     this reading of the turn has ended, and the turn may go on: taken up again, it tells the rest.
@@ -115,6 +122,7 @@ class Failed:
     saved: bool
     retry_after: int | None = None
     over: bool = True
+    spooled: bool = False
 
 
 TurnEvent = Started | Status | Sources | TextDelta | ReasoningDelta | Usage | Finished | Failed

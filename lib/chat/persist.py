@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from lib.chat.batches import what_is_left
@@ -12,15 +12,41 @@ from lib.chat.prompt import HISTORY_MESSAGES
 from lib.db.limits import Hit
 from lib.db.session import Connection, Database
 from lib.db.tenant import EVERY_TEAM, Asker, Tenant
-from lib.errors import ConversationBusy, DatabaseUnavailable, KeyReused, ParleyError, Unauthenticated
+from lib.errors import (
+    ConversationBusy,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    KeyReused,
+    ParleyError,
+    Unauthenticated,
+)
 from lib.ids import id_after, new_id, unguessable_id
 from lib.store import answers, turn_keys, turns, users
 from lib.telemetry.tracing import traced
-from lib.turns import Begun, EndedTurn, KeyTaken, MadeTooEarly, Moved, Outcome, Repeat, TurnRecord, TurnResult
-from lib.unhindered import unhindered
+from lib.turns import (
+    Begun,
+    EndedTurn,
+    Kept,
+    KeyTaken,
+    MadeTooEarly,
+    Moved,
+    Outcome,
+    Repeat,
+    TurnRecord,
+    TurnResult,
+    Where,
+)
+from lib.unhindered import begin, done_within, unhindered
+
+if TYPE_CHECKING:
+    from lib.spool import Spool
 
 ATTEMPTS: Final = 6
 """How often a turn is begun while others keep changing its conversation."""
+PATIENCE: Final = 1.0
+"""Seconds for which a reader waits for the database at the end of an answer; then the turn goes to the spool."""
+HURRIED: Final = 0.15
+"""The same for an answer that is cut short: a platform that ends an instance gives it half a second."""
 
 _log = logging.getLogger("parley.chat")
 
@@ -53,7 +79,7 @@ async def keep_question(
         if turn.branch or turn.agent_id:
             # It may have been heard all the same; nobody is going to write its answer.
             failed = TurnResult("failed", "", error_code=DatabaseUnavailable.code)
-            await unhindered(_write(database, turn, failed, begun=True))
+            await unhindered(_save(database, EndedTurn(turn, failed, begun=True)))
             raise
         return turn, None
 
@@ -95,17 +121,19 @@ async def _repeat(connection: Connection, turn: TurnRecord) -> Repeat | None:
 @traced("persist")
 async def keep_answer(
     database: Database,
-    turn: TurnRecord,
-    result: TurnResult,
+    spool: "Spool | None",
+    ended: EndedTurn,
     *,
-    begun: bool,
     first: Callable[[], Awaitable[None]] | None = None,
-) -> bool:
-    """Commit the answer and its log line, also when the client leaves meanwhile; return whether they are kept.
+) -> Where:
+    """Commit the answer and its log line, also when the client leaves meanwhile; return where they are kept.
+
+    A database that is away, or silent for longer than a reader should wait, is not waited for: the turn goes to the
+    spool. Should the database have heard after all, keeping the turn a second time changes nothing.
 
     `first` is what has to be over before.
     """
-    return await unhindered(_write(database, turn, result, begun=begun, first=first))
+    return await unhindered(_keep(database, spool, ended, first))
 
 
 async def keep_what_is_left(
@@ -148,28 +176,41 @@ async def keep_exchange(database: Database, *, user_id: UUID, query: str, respon
     return turn
 
 
-async def _write(
-    database: Database,
-    turn: TurnRecord,
-    result: TurnResult,
-    *,
-    begun: bool,
-    first: Callable[[], Awaitable[None]] | None = None,
-) -> bool:
+async def _keep(
+    database: Database, spool: "Spool | None", ended: EndedTurn, first: Callable[[], Awaitable[None]] | None
+) -> Where:
+    saving = begin(_save(database, ended, first))
+    in_time = await done_within(saving, HURRIED if ended.result.outcome == "interrupted" else PATIENCE)
+    kept = saving.result() if in_time else None
+    if kept in {None, "later"}:
+        if spool is not None and await spool.keep(ended):
+            return "saved" if saving.done() and saving.result() == "kept" else "spooled"
+        kept = await saving
+    return "saved" if kept == "kept" else "nowhere"
+
+
+async def _save(
+    database: Database, ended: EndedTurn, first: Callable[[], Awaitable[None]] | None = None
+) -> Kept | None:
+    """Commit the answer and its log line; None where the database is away, or has no time for us."""
+    turn, result = ended.turn, ended.result
     # Whoever has signed out meanwhile gets their answer kept. One that was not begun was never asked for its account.
-    asker = None if begun else Asker(turn.user_id)
+    asker = None if ended.begun else Asker(turn.user_id)
     if first is not None:
         await first()
     try:
         async with database.one_statement(Tenant(turn.team_id, asker)) as connection:
-            if begun:
-                return await answers.finish(connection, turn, result)
-            return await answers.save_whole(connection, EndedTurn(turn, result, begun)) == "kept"
-    except (DatabaseUnavailable, Unauthenticated):
-        return False
+            if not ended.begun:
+                return await answers.save_whole(connection, ended)
+            return "kept" if await answers.finish(connection, turn, result) else "known"
+    except (DatabaseUnavailable, DatabaseBusy):
+        return None
+    except Unauthenticated:
+        return "refused"
     except Exception:
         # The caller has read the answer: a fault of ours in keeping it must not take it back.
         _log.exception("turn could not be saved")
         if result.outcome != "failed":  # so that the conversation goes on
-            await _write(database, turn, TurnResult("failed", "", error_code=ParleyError.code), begun=begun)
-        return False
+            failed = TurnResult("failed", "", error_code=ParleyError.code)
+            await _save(database, EndedTurn(turn, failed, ended.begun))
+        return "refused"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -27,6 +27,7 @@ from lib.db.tenant import Tenant
 from lib.errors import DatabaseUnavailable, Interrupted, ParleyError, ScopeMissing, error_named
 from lib.store import streams
 from lib.store.streams import Answer
+from lib.turns import EndedTurn
 from lib.unhindered import begin
 
 POLL: Final = 0.25
@@ -203,6 +204,36 @@ def told(answer: Answer, answer_id: UUID) -> Iterator[TurnEvent]:
     else:
         kind = error_named(answer.error_code or Interrupted.code)
         yield Failed(kind.code, kind.detail, answer.text, saved=True)
+
+
+async def told_waiting(ended: EndedTurn) -> AsyncGenerator[TurnEvent]:
+    """Yield the events of a turn that is over, and waits in the spool for the database."""
+    result = ended.result
+    answer = Answer(
+        conversation_id=ended.turn.conversation_id,
+        status=result.outcome,
+        is_late=False,
+        age_ms=result.total_ms or 0,
+        agent_id=result.agent_id,
+        text=result.text,
+        reasoning=result.reasoning,
+        sources=result.sources or [],
+        retrieval=result.retrieval,
+        model=result.model,
+        input_tokens=result.input_tokens,
+        output_tokens=result.output_tokens,
+        error_code=result.error_code,
+        finished_at=result.finished_at,
+        batches=(),
+    )
+    for event in told(answer, ended.turn.answer_id):
+        match event:
+            case Started():
+                yield replace(event, saved=ended.begun)
+            case Finished() | Failed():
+                yield replace(event, saved=False, spooled=True)
+            case _:
+                yield event
 
 
 def _source(stored: dict[str, Any]) -> Source:

@@ -9,20 +9,21 @@ from lib.chat.progress import Progress
 from lib.errors import ParleyError
 from lib.providers.fallback import Fallback
 from lib.telemetry import logs, tracing
-from lib.turns import TurnRecord, TurnResult
+from lib.turns import TurnRecord, TurnResult, Where
 
 FIRST_TOKEN = "first token"  # noqa: S105 - an event's name
 
 
-def note_turn(turn: TurnRecord, result: TurnResult, *, saved: bool | None) -> None:
-    """Have the line of the request say how the turn ended; `saved` is None where nobody waited to see."""
+def note_turn(turn: TurnRecord, result: TurnResult, *, where: Where | None) -> None:
+    """Have the line of the request say how the turn ended; `where` it is kept is None where nobody waited to see."""
     logs.note(
         user_id=turn.user_id,
         team_id=turn.team_id,
         message_id=turn.answer_id,
         error=result.error_code,
         outcome=result.outcome,
-        saved=saved,
+        saved=where and where == "saved",
+        spooled=where == "spooled" or None,
         retrieval=result.retrieval,
         model=result.model,
         first_token_ms=result.first_token_ms,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from lib.agents.known import KnownAgents
+from lib.chat.keys import Keys
 from lib.chat.under_way import UnderWay
 from lib.db.limits import Allowance, Hit
 from lib.db.session import Database
@@ -13,12 +14,13 @@ from lib.db.tenant import Tenant
 from lib.providers.base import Provider
 from lib.providers.fallback import Limits
 from lib.rag.retrieve import Retriever, Scope
-from lib.turns import Branch, TurnKey
+from lib.turns import Branch, SaidMessage, TurnKey
 
 if TYPE_CHECKING:
     from lib.auth.seal import Seal
     from lib.chat.titles import Titler
     from lib.settings import Settings
+    from lib.spool import Spool
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -57,6 +59,7 @@ class TurnRequest:
         limit: for whom the turn counts; without one there may be any number of turns.
         branch: where the turn leaves the path, if it does.
         key: what makes this request a retry of another; then it has that turn's events.
+        history: what was said last, as the client has it: used while the database cannot say.
         with_agent: whether the conversation is likely to be with an agent: while the database cannot say which, nobody
             else is told the question.
         course: is told how the turn goes.
@@ -72,6 +75,7 @@ class TurnRequest:
     limit: TurnLimit | None = None
     branch: Branch | None = None
     key: TurnKey | None = None
+    history: tuple[SaidMessage, ...] | None = None
     with_agent: bool = False
     course: Course = field(default_factory=Course)
 
@@ -86,7 +90,7 @@ class TurnRequest:
 
 @dataclass(frozen=True, slots=True)
 class TurnDeps:
-    """What a turn works with."""
+    """What a turn works with. Without a spool, a turn that cannot be saved is not kept."""
 
     settings: "Settings"
     database: Database
@@ -96,4 +100,6 @@ class TurnDeps:
     under_way: UnderWay
     seal: "Callable[[], Seal]"
     titler: "Titler"
+    spool: "Spool | None" = None
+    keys: Keys = field(default_factory=Keys)
     known_agents: KnownAgents = field(default_factory=KnownAgents)

@@ -7,62 +7,56 @@ No step knows the wire, and none holds a database connection while tokens stream
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
-from dataclasses import replace
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Final, assert_never
 
 from lib.agents.answering import Answering, answering
+from lib.chat.beginning import begin_turn, record
 from lib.chat.ending import fail, finish, keep
-from lib.chat.events import Source, Sources, Started, Status, TurnEvent, Usage
-from lib.chat.persist import keep_question
+from lib.chat.events import History, Source, Sources, Started, Status, TurnEvent, Usage
 from lib.chat.progress import Found, Progress
 from lib.chat.prompt import build_prompt
-from lib.chat.replay import Followed, follow
 from lib.chat.report import FIRST_TOKEN, model_call
 from lib.chat.request import Course, TurnDeps, TurnRequest
-from lib.errors import DatabaseUnavailable, NoProvider, ParleyError, ProviderError, RetrievalUnavailable
-from lib.ids import new_id, unguessable_id
+from lib.errors import NoProvider, ProviderError, RetrievalUnavailable
 from lib.providers.base import DEFAULTS, PromptMessage, Reasoning, Text, TokenUsage
 from lib.providers.fallback import AnswerStopped, Fallback
-from lib.turns import Begun, TurnRecord
-from lib.unhindered import begin
+from lib.turns import Begun, SaidMessage, TurnRecord
 
 NO_HISTORY: Final = Status("The conversation so far cannot be read right now; answering without it.", "warning")
 NO_SEARCH: Final = Status("The documents cannot be searched right now; answering without them.", "warning")
 ASKING_WEBHOOK: Final = Status("Sending request to n8n webhook...")
-SAVING: Final = 15.0
-"""Seconds beyond the longest turn for which a conversation waits for its answer to be saved."""
 
 
 async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnEvent]:
     """Answer, as events: `Started` first, `Finished` or `Failed` last.
 
     The user's message is committed before the provider is asked, and the answer before `Finished` says so. Closing the
-    generator cancels the provider and keeps what had arrived as interrupted. Without a database the turn goes on and
-    its events say `saved=False`.
+    generator cancels the provider and keeps what had arrived as interrupted. Without a database the turn goes on, its
+    events say `saved=False`, and it waits in the spool.
 
     Raises:
-        ParleyError: before the first event, as `keep_question`; nothing is stored.
+        ParleyError: before the first event, as `begin_turn`; nothing is stored.
     """
     if request.conversation_id is None and request.agent_id is None and not deps.providers:
         raise NoProvider
-    turn, progress = _record(request), Progress()
+    turn, progress = record(request), Progress()
     searching = asyncio.create_task(_retrieve(turn, request, deps)) if request.searches_at_once else None
     try:
-        turn, begun = await _begin(turn, request, deps)
-        if begun and begun.repeats:
+        beginning = await begin_turn(turn, request, deps)
+        if beginning.repeats is not None:
             request.course.repeats = True
-            async with aclosing(_again(begun, request, deps)) as events:
+            async with aclosing(beginning.repeats) as events:
                 async for event in events:
                     yield event
             return
-        if begun and begun.question is not None:
-            turn = replace(turn, question=begun.question)
+        turn, begun = beginning.turn, beginning.begun
         note = _noting(turn, begun, request.course, deps, progress)
         try:
-            yield note(Started(turn.conversation_id, turn.answer_id, saved=progress.begun))
-            if begun is None and not turn.opens:
+            origin, history = _history(turn, begun, request)
+            yield note(Started(turn.conversation_id, turn.answer_id, saved=progress.begun, history=origin))
+            if origin == "unavailable":
                 yield note(NO_HISTORY)
             who = _who(turn, begun, deps)
             if who.is_webhook:
@@ -72,7 +66,7 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
             if found.retrieval == "unavailable":
                 yield note(NO_SEARCH)
             yield note(Sources(found.sources, found.retrieval))
-            prompt = _prompt(turn, begun, who, found)
+            prompt = _prompt(turn, history, who, found)
             async with aclosing(_answer(prompt, who, deps, progress)) as events:
                 async for event in events:
                     yield note(event)
@@ -86,57 +80,9 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
         else:
             yield await finish(turn, begun, request, deps, progress, "complete")
     finally:
+        deps.keys.remove(turn)
         if searching is not None:
             searching.cancel()
-
-
-async def _begin(turn: TurnRecord, request: TurnRequest, deps: TurnDeps) -> tuple[TurnRecord, Begun | None]:
-    """Keep the question and count the turn; say what is left to whoever wants to know."""
-    limit = request.limit
-    hit, busy = limit and limit.hit, deps.limits.whole + SAVING
-    keeping = begin(keep_question(deps.database, turn, request.tenant, busy=busy, hit=hit))
-    try:
-        turn, begun = await asyncio.shield(keeping)
-        if begun is None and request.with_agent and deps.known_agents.recall(turn.conversation_id) is None:
-            raise DatabaseUnavailable
-    except asyncio.CancelledError:
-        begin(_abandon(keeping, deps))
-        raise
-    if limit and begun and begun.allowance:
-        limit.tell(begun.allowance)
-    return turn, begun
-
-
-async def _abandon(keeping: "asyncio.Task[tuple[TurnRecord, Begun | None]]", deps: TurnDeps) -> None:
-    """End a turn whose client left while its question was being kept."""
-    with suppress(ParleyError):
-        turn, begun = await keeping
-        if begun and not begun.repeats:
-            await keep(turn, deps, Progress(begun=True), "interrupted")
-
-
-def _again(begun: Begun, request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnEvent]:
-    """Return the events of the turn that this one repeats."""
-    assert begun.repeats is not None  # noqa: S101 - asked by the caller
-    repeats = begun.repeats
-    followed = Followed(request.tenant, request.user_id, repeats.conversation_id, repeats.answer_id)
-    return follow(deps.database, followed)
-
-
-def _record(request: TurnRequest) -> TurnRecord:
-    """Give the turn its ids, so that whoever keeps it, now or later, keeps the same."""
-    return TurnRecord(
-        team_id=request.tenant.team_id,
-        user_id=request.user_id,
-        conversation_id=request.conversation_id or unguessable_id(),
-        question_id=new_id(),
-        answer_id=new_id(),
-        question=request.content,
-        opens=request.conversation_id is None,
-        agent_id=request.agent_id,
-        branch=request.branch,
-        key=request.key,
-    )
 
 
 def _noting(
@@ -197,8 +143,16 @@ async def _retrieve(turn: TurnRecord, request: TurnRequest, deps: TurnDeps) -> F
     return Found(sources, "used" if sources else "empty")
 
 
-def _prompt(turn: TurnRecord, begun: Begun | None, who: Answering, found: Found) -> tuple[PromptMessage, ...]:
-    history = begun.history if begun else ()
+def _history(turn: TurnRecord, begun: Begun | None, request: TurnRequest) -> tuple[History, tuple[SaidMessage, ...]]:
+    """Return what was said before, and where that comes from."""
+    if begun is not None or turn.opens:
+        return "loaded", begun.history if begun else ()
+    return ("unavailable", ()) if request.history is None else ("sent", request.history)
+
+
+def _prompt(
+    turn: TurnRecord, history: tuple[SaidMessage, ...], who: Answering, found: Found
+) -> tuple[PromptMessage, ...]:
     return build_prompt(history, found.sources, turn.question, instructions=who.system_prompt, at=datetime.now(UTC))
 
 

@@ -59,6 +59,8 @@ class BookEncoder(Memory):
             "usage": finished.usage,
             "model": finished.model,
             "saved": finished.saved,
+            "spooled": finished.spooled,
+            "history": self.history,
         }
 
     def _error(self, failed: Failed) -> dict[str, Any]:
@@ -68,6 +70,7 @@ class BookEncoder(Memory):
             "status": "error",
             "code": failed.code,
             "saved": failed.saved,
+            "spooled": failed.spooled,
         }
 
 

@@ -36,3 +36,8 @@ class Memory:
     def retrieval(self) -> str:
         """How the search went."""
         return self._sources.retrieval
+
+    @property
+    def history(self) -> str:
+        """Where the conversation so far came from."""
+        return self._started.history if self._started else "loaded"

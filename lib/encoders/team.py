@@ -64,10 +64,13 @@ class TeamEncoder(Memory):
             "usage": finished.usage,
             "model": finished.model,
             "saved": finished.saved,
+            "spooled": finished.spooled,
+            "history": self.history,
         }
 
     def _error(self, failed: Failed) -> dict[str, Any]:
-        return {"message": failed.detail, "code": failed.code, **self.ids(), "saved": failed.saved}
+        kept = {"saved": failed.saved, "spooled": failed.spooled}
+        return {"message": failed.detail, "code": failed.code, **self.ids(), **kept}
 
 
 def _frame(number: bytes, kind: str, data: dict[str, Any]) -> bytes:

@@ -41,6 +41,7 @@ class Facts(TypedDict, total=False):
     error: str | None
     outcome: str | None
     saved: bool | None
+    spooled: bool | None
     retrieval: str | None
     model: str | None
     first_token_ms: int | None

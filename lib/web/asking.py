@@ -49,7 +49,7 @@ def limit_of(caller: Caller, instance: Instance, request: Request) -> TurnLimit 
 
 
 def key_of(caller: Caller, request: Request, body: BaseModel) -> TurnKey | None:
-    """Return what makes this request the same as another: its `Idempotency-Key`, for this caller, and its body.
+    """Return what makes this request the same as another: its `Idempotency-Key`, for this caller, and what it asks.
 
     Raises:
         InvalidRequest: the key is too long, or a guest's is too short to be nobody else's.
@@ -62,7 +62,8 @@ def key_of(caller: Caller, request: Request, body: BaseModel) -> TurnKey | None:
     if caller.user_id is None and len(key) < SHORTEST_KEY_OF_A_GUEST:
         raise InvalidRequest(f"A guest's Idempotency-Key has at least {SHORTEST_KEY_OF_A_GUEST} characters.")
     ids = "".join(f"{name}={value} " for name, value in request.path_params.items())
-    return TurnKey(_hash(f"{caller.team_id} {caller.user_id} {key}"), _hash(ids + body.model_dump_json()))
+    asked = body.model_dump_json(exclude={"history"})
+    return TurnKey(_hash(f"{caller.team_id} {caller.user_id} {key}"), _hash(ids + asked))
 
 
 async def streamed(turn: TurnRequest, encoder: Encoder, instance: Instance) -> Response:

@@ -10,6 +10,8 @@ from typing import Any
 
 from starlette.types import Receive
 
+from lib.unhindered import hurry
+
 _under_way: set[asyncio.Task[Any]] = set()
 _told_to_end = threading.Event()
 
@@ -76,6 +78,7 @@ def stopping_on_sigterm() -> Generator[None]:
 
 
 def _cancel_all() -> None:
+    hurry()
     for working in _under_way:
         _cancel(working)
 

@@ -93,6 +93,8 @@ def test_the_books_frames() -> None:
         "usage": {"input_tokens": 12, "output_tokens": 4},
         "model": "double-1",
         "saved": True,
+        "spooled": False,
+        "history": "loaded",
     }
     assert error == {
         "content": "The model could not answer.",
@@ -101,6 +103,7 @@ def test_the_books_frames() -> None:
         "status": "error",
         "code": "provider_error",
         "saved": False,
+        "spooled": False,
     }
 
 
@@ -132,6 +135,18 @@ def test_the_teams_frames() -> None:
     assert (done["message"], done["message_id"], done["saved"]) == ("Stream completed", str(MESSAGE), True)
     assert [(source["title"], source["cited"]) for source in done["sources"]] == [("Bees", True)]
     assert (error["message"], error["code"]) == ("The model could not answer.", "provider_error")
+
+
+def test_every_protocol_tells_that_a_turn_waits_and_where_the_conversation_so_far_came_from() -> None:
+    (finished,) = [event for event in TURN if isinstance(event, Finished)]
+    failed = Failed("provider_error", "It failed.", "", saved=False, spooled=True)
+    for encoder in (BookEncoder(), TeamEncoder(), NativeEncoder()):
+        first = encoder.encode(Started(CONVERSATION, MESSAGE, saved=False, history="unavailable"))
+        last = encoder.encode(replace(finished, saved=False, spooled=True))
+        assert b'"saved":false' in last
+        assert b'"spooled":true' in last
+        assert b'"history":"unavailable"' in first + last
+        assert b'"spooled":true' in encoder.encode(failed)
 
 
 def test_an_answer_that_was_stopped_does_not_look_whole() -> None:

@@ -23,6 +23,7 @@ from lib.rag.retrieve import Scope
 from lib.web import asking
 from lib.web.afterwards import after
 from lib.web.deps import Chatter, ThisInstance
+from lib.web.history import SentHistory, as_history
 from lib.web.instance import Instance
 from lib.web.json import as_json
 from lib.web.text import LONGEST_MESSAGE, SAID
@@ -105,6 +106,7 @@ class ChatRequest(BaseModel):
 
     message: Message
     conversation_id: UUID | None = None
+    history: SentHistory = None
 
     @model_validator(mode="after")
     def _name_one_conversation(self) -> Self:
@@ -151,4 +153,5 @@ async def _turn(body: ChatRequest, caller: Caller, instance: Instance, request: 
         ),
         limit=asking.limit_of(speaker, instance, request),
         key=asking.key_of(speaker, request, body),
+        history=as_history(body.history),
     )

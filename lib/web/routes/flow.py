@@ -14,6 +14,7 @@ from lib.errors import InvalidRequest
 from lib.web import asking
 from lib.web.afterwards import after
 from lib.web.deps import Chatter, ThisInstance
+from lib.web.history import SentHistory, as_history
 from lib.web.instance import Instance
 from lib.web.json import as_json
 from lib.web.text import LONGEST_MESSAGE, SAID
@@ -30,6 +31,7 @@ class FlowMessage(BaseModel):
     message: Annotated[str, Field(max_length=LONGEST_MESSAGE), SAID]
     conversation_id: UUID | None = None
     agent_id: UUID | None = None
+    history: SentHistory = None
     stream: Annotated[bool, Field(description="the path decides: /conversations/chat/stream streams")] = False
 
 
@@ -60,5 +62,6 @@ def _turn(body: FlowMessage, caller: Caller, instance: Instance, request: Reques
         agent_id=body.agent_id,
         limit=asking.limit_of(caller, instance, request),
         key=asking.key_of(caller, request, body),
+        history=as_history(body.history),
         with_agent=body.agent_id is not None,
     )

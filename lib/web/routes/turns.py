@@ -15,9 +15,10 @@ from lib.encoders.base import Encoder
 from lib.encoders.native import NativeEncoder
 from lib.encoders.team import TeamEncoder
 from lib.errors import InvalidRequest
-from lib.turns import Branch
+from lib.turns import Branch, SaidMessage
 from lib.web import asking
 from lib.web.deps import Chatter, ThisInstance
+from lib.web.history import SentHistory, as_history
 from lib.web.instance import Instance
 from lib.web.stream import EventStream
 from lib.web.text import LONGEST_MESSAGE, SAID
@@ -40,6 +41,12 @@ class Said(BaseModel):
     content: Annotated[str, Field(max_length=LONGEST_MESSAGE), SAID]
 
 
+class Sent(Said):
+    """What a user says, and perhaps what was said before."""
+
+    history: SentHistory = None
+
+
 class Again(BaseModel):
     """A wish for another answer, which needs no words."""
 
@@ -56,14 +63,15 @@ class Stopped(BaseModel):
 @router.post("/{conversation_id}/messages")
 async def send(
     conversation_id: UUID,
-    body: Said,
+    body: Sent,
     caller: Chatter,
     instance: ThisInstance,
     request: Request,
     dialect: Dialect = None,
 ) -> Response:
     """Send a message and receive the answer as it is written."""
-    turn = _turn(conversation_id, body, caller, instance, request, content=body.content)
+    history = as_history(body.history)
+    turn = _turn(conversation_id, body, caller, instance, request, content=body.content, history=history)
     return await asking.streamed(turn, _encoder(request, dialect), instance)
 
 
@@ -141,6 +149,7 @@ def _turn(
     *,
     content: str = "",
     branch: Branch | None = None,
+    history: tuple[SaidMessage, ...] | None = None,
 ) -> TurnRequest:
     asking.refuse_strange_guests(caller, instance)
     return TurnRequest(
@@ -151,6 +160,7 @@ def _turn(
         limit=asking.limit_of(caller, instance, request),
         branch=branch,
         key=asking.key_of(caller, request, body),
+        history=history,
         with_agent=request.url.path.startswith(TEAM_PATHS),
     )
 
