@@ -1,77 +1,31 @@
-"""One engine per warm instance, and the way to a connection.
-
-The engine is made for serverless functions behind a transaction-mode pooler such as Neon's: few connections, no
-prepared statements, no session state, and no round trip spent on asking whether a connection still lives.
-"""
+"""The way to a connection, for a statement or two, with a breaker in front of it."""
 
 import asyncio
-import logging
-import os
-import select
-import socket
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import psycopg
 import sqlalchemy
-from sqlalchemy import URL, CursorResult, Engine, Executable, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, InvalidRequestError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy import CursorResult, Executable, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.util import greenlet_spawn
 
 from lib.breaker import Breaker
 from lib.db.driver import Driver, is_unfit
+from lib.db.engine import make_engine
+from lib.db.errand import Errand, Way
+from lib.db.places import Places
 from lib.db.tenant import Preface, Reach
 from lib.errors import DatabaseUnavailable, ReportTooLong
 
 POOL_SIZE: Final = 4
-"""Connections an instance may hold. A turn needs one for a few milliseconds, twice."""
-POOL_WAIT: Final = 2.0
-"""Seconds a statement waits for one of them."""
-RECYCLE: Final = 240
-"""Seconds after which a connection is replaced: below the five minutes after which Neon suspends an idle database."""
-STATEMENT: Final = 3.0
-"""Seconds a connection may be in use, or be silent when it is new."""
+"""Connections an instance may hold, unless it is told otherwise. A turn needs one for a few milliseconds, twice."""
 REPORT: Final = 2.0
-"""Seconds a report may run in the server: less than `STATEMENT`, so that it is the server that gives up."""
-CONNECT: Final = 3
-"""Seconds a connection may take to make."""
-_CONNECT: Final = {
-    "prepare_threshold": None,  # a transaction-mode pooler gives the next transaction another server
-    "connect_timeout": CONNECT,
-    "keepalives_idle": 30,
-    "tcp_user_timeout": 5000,  # a frozen instance wakes up with dead sockets: notice within seconds
-    "application_name": "parley",
-}
-_NEON_TLS: Final = {"sslmode": "require", "channel_binding": "require"}
-
-_OTHERS: Final = {"pgbouncer", "connection_limit", "pool_timeout", "prepared_statement_cache_size"}
-
-# One message of several statements; only one without parameters may hold them.
-_BEGIN_REPORT = text(f"BEGIN READ ONLY; SET LOCAL statement_timeout = {int(REPORT * 1000)}").execution_options(
-    no_parameters=True
-)
-_END_REPORT = text("COMMIT")
-
-_log = logging.getLogger("parley.db")
-
-
-def engine_url(url: str) -> URL:
-    """Return the URL for psycopg 3, whichever spelling the operator's tool uses.
-
-    `postgres://`, `postgresql://`, `+asyncpg` and `+psycopg` are taken; asyncpg's `ssl` becomes libpq's `sslmode`, what
-    asyncpg and Prisma alone understand is dropped, and Neon gets TLS and channel binding unless the URL says otherwise.
-    """
-    parsed = make_url(url).set(drivername="postgresql+psycopg")
-    query = {name: value for name, value in parsed.query.items() if name not in _OTHERS}
-    if "ssl" in query:
-        ssl = query.pop("ssl")
-        query.setdefault("sslmode", {"true": "require", "false": "disable"}.get(str(ssl), ssl))
-    if (parsed.host or "").endswith(".neon.tech"):
-        query = _NEON_TLS | query
-    return parsed.set(query=query)
+"""Seconds a report may run in the server: less than an errand's budget, so that it is the server that gives up."""
+FAREWELL: Final = 0.5
+"""Of a report's budget, seconds for the server to say that it gave up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,74 +37,108 @@ class Connection:
     """
 
     core: sqlalchemy.Connection
-    preface: Preface | None = None
+    errand: Errand
+    preface: Preface | None
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> CursorResult[*tuple[Any, ...]]:
         """Run a statement and return its result, all rows at hand.
 
+        A statement that is begun is brought to its end, also when whoever waits for it is cancelled.
+
         Raises:
             Unauthenticated: the credential of the tenant's asker does not hold any more. The statement did nothing.
             Forbidden: the asker's role is not enough, likewise.
+            DatabaseUnavailable: no answer came. The statement may have been heard.
         """
-        driver = _driver(self.core)
+        return await self.errand.do(self._execute(statement, parameters))
+
+    async def _execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | None
+    ) -> CursorResult[*tuple[Any, ...]]:
+        driver: Any = self.core.connection.driver_connection
+        assert isinstance(driver, Driver)  # noqa: S101 - the engine makes no others
         driver.preface = self.preface
         try:
-            return await greenlet_spawn(self.core.execute, statement, parameters)
+            result = await greenlet_spawn(self.core.execute, statement, parameters)
         finally:
             driver.preface = None
+        self.errand.answered()
+        return result
+
+    def without_preface(self) -> "Connection":
+        """Return the same connection for what is no tenant's, such as the beginning of a transaction."""
+        return replace(self, preface=None)
 
 
 class Database:
-    """The engine of this instance, with a breaker in front of it."""
+    """The connections of this instance, with a breaker in front of them."""
 
-    def __init__(self, url: str | None, *, breaker: Breaker | None = None) -> None:
-        """Make the engine. Nothing connects before the first statement; without a URL none ever succeeds."""
+    def __init__(
+        self,
+        url: str | None,
+        *,
+        pool_size: int = POOL_SIZE,
+        breaker: Breaker | None = None,
+        recovered: Callable[[], None] | None = None,
+    ) -> None:
+        """Connect to nothing yet: the first statement does.
+
+        Args:
+            url: where Postgres is; without one no statement ever succeeds.
+            pool_size: how many connections there may be at once.
+            breaker: what decides that Postgres is away.
+            recovered: called when an answer shows that it is back. It may neither fail nor wait.
+        """
         self._breaker = breaker or Breaker()
-        self._engine = _make_engine(url) if url else None
+        self._way = Way(make_engine(url, pool_size), Places(pool_size), self._breaker, recovered) if url else None
 
     @asynccontextmanager
     async def one_statement(self, reach: Reach, *, past_breaker: bool = False) -> AsyncGenerator[Connection]:
         """Yield a connection on which each statement commits itself: one round trip instead of three.
+
+        From here on there are three seconds for everything: waiting for a connection, making one, and the statement.
 
         Args:
             reach: the tenant whose rows the statements may touch, or `EVERY_TEAM` for work that is no tenant's.
             past_breaker: ask also while the breaker is open, which an answer then closes: to see how Postgres is.
 
         Raises:
+            DatabaseBusy: Postgres answers others, and no connection came free in time.
             DatabaseUnavailable: when Postgres cannot be reached, is lost on the way, or is silent too long; at once
                 while the breaker is open.
         """
-        if self._engine is None or not (past_breaker or self._breaker.allows()):
-            raise DatabaseUnavailable
-        try:
-            async with _connected(self._engine) as core:
-                yield Connection(core, reach.preface())
-        except Exception as error:
-            if not _is_outage(error):
-                self._breaker.succeeded()
-                raise
-            self._breaker.failed()
-            _log.warning("database unavailable: %s", _reason(error))
-            raise DatabaseUnavailable from error
-        else:
-            self._breaker.succeeded()
+        call = self._breaker.enter(regardless=past_breaker) if self._way else None
+        if self._way is None or call is None:
+            raise DatabaseUnavailable(retry_after=self._breaker.retry_after)
+        with call:
+            errand = Errand(self._way, call)
+            await errand.take_place()
+            try:
+                yield Connection(await errand.connect(), errand, reach.preface())
+            except DBAPIError as error:
+                if not is_unfit(error.orig):
+                    raise
+                raise errand.unfit(error) from error
+            finally:
+                await errand.end()
 
     @asynccontextmanager
     async def one_report(self, reach: Reach) -> AsyncGenerator[Connection]:
-        """Yield a connection for a statement that reads much, which Postgres itself stops after `REPORT`.
+        """Yield a connection for a statement that reads much, which Postgres itself stops after `REPORT`, or sooner.
 
         A statement that we hang up on would run on in the server, and a report asked for again and again pile up.
 
         Raises:
-            DatabaseUnavailable: as `one_statement`.
+            DatabaseBusy: as `one_statement`.
+            DatabaseUnavailable: likewise.
             ReportTooLong: Postgres stopped it.
         """
         try:
             async with self.one_statement(reach) as connection:
-                own = Connection(connection.core)
-                await own.execute(_BEGIN_REPORT)
+                own = connection.without_preface()
+                await own.execute(_begin_report(min(REPORT, connection.errand.left - FAREWELL)))
                 yield connection
                 await own.execute(_END_REPORT)
         except OperationalError as error:
@@ -159,116 +147,17 @@ class Database:
             raise ReportTooLong from error
 
     async def close(self) -> None:
-        """Close every connection."""
-        if self._engine is not None:
-            await greenlet_spawn(self._engine.dispose)
+        """Close every connection, once what is under way has come to its end."""
+        if self._way is not None:
+            while self._way.under_way:
+                await asyncio.wait(tuple(self._way.under_way))
+            await greenlet_spawn(self._way.engine.dispose)
 
 
-def _make_engine(url: str) -> Engine:
-    engine = create_engine(
-        engine_url(url).set(drivername="postgresql+psycopg_async"),
-        hide_parameters=True,  # an error's text goes to the log; what people say and their hashes do not
-        pool_size=POOL_SIZE,
-        max_overflow=0,
-        pool_timeout=POOL_WAIT,
-        pool_recycle=RECYCLE,
-        pool_use_lifo=True,
-        isolation_level="AUTOCOMMIT",
-        use_native_hstore=False,  # its types are looked up on every first connection, and we have none
-        connect_args=_CONNECT | {"async_creator_fn": Driver.connect},
-    )
-    event.listen(engine, "connect", _watch_first_words, insert=True)
-    event.listen(engine, "checkout", _take_over)
-    return engine
+def _begin_report(seconds: float) -> Executable:
+    milliseconds = max(1, int(seconds * 1000))
+    begin = text(f"BEGIN READ ONLY; SET LOCAL statement_timeout = {milliseconds}")
+    return begin.execution_options(no_parameters=True)  # one message of several statements must hold none
 
 
-@asynccontextmanager
-async def _connected(engine: Engine) -> AsyncGenerator[sqlalchemy.Connection]:
-    """Take a connection from the pool, and give it back also when the request is cancelled meanwhile.
-
-    Raises:
-        DisconnectionError: the server lets us in and hangs up, each time.
-    """
-    try:
-        core = await greenlet_spawn(engine.connect)
-    except InvalidRequestError as error:  # what SQLAlchemy makes of a second connection that `_take_over` finds closed
-        raise DisconnectionError("the server closed each new connection") from error
-    with _hung_up_after(STATEMENT, _driver(core)):  # giving back what has a transaction open asks the server, too
-        try:
-            yield core
-        finally:
-            closing = asyncio.create_task(greenlet_spawn(core.close))
-            try:
-                await asyncio.shield(closing)
-            except asyncio.CancelledError:
-                await closing
-                raise
-
-
-def _is_outage(error: Exception) -> bool:
-    """Tell a server that is away, or is not fit to serve us, from a statement that it refused."""
-    if not isinstance(error, DBAPIError):
-        return isinstance(error, PoolTimeout | DisconnectionError)
-    if is_unfit(error.orig):
-        return True
-    lost = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
-    return lost and not isinstance(error.orig, _CONFLICTS)
-
-
-_CONFLICTS: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
-"""What two statements do to each other on a healthy server; psycopg files them with lost connections."""
-
-
-def _reason(error: Exception) -> str:
-    """Name the fault without the server's words, which may quote a row, and the driver's, which tell the host."""
-    fault: object = getattr(error, "orig", None) or error
-    state: str | None = getattr(fault, "sqlstate", None)
-    return f"{type(fault).__name__} {state or '(no word from the server)'}"
-
-
-def _driver(connection: sqlalchemy.Connection) -> Driver:
-    driver: Any = connection.connection.driver_connection
-    return driver
-
-
-def _watch_first_words(connection: Any, record: Any) -> None:
-    """Hang up on a server that lets us in and then says nothing, as a pooler does that has no server left for us.
-
-    SQLAlchemy asks a new connection a few things of its own before anybody else can watch it.
-    """
-    loop, driver = asyncio.get_running_loop(), connection.driver_connection
-    record.info["first_words"] = loop.call_later(STATEMENT, _hang_up, driver)
-
-
-def _take_over(connection: Any, record: Any, _proxy: Any) -> None:
-    """Hand over a connection that lives, or have the pool replace one that the server has closed.
-
-    Between two statements the server has nothing to say, so a socket that is readable holds the end of the stream,
-    or the last words before it. Asking the kernel costs microseconds; a ping would cost a round trip.
-    """
-    if first_words := record.info.pop("first_words", None):
-        first_words.cancel()
-    poll = select.poll()
-    poll.register(connection.driver_connection.fileno(), select.POLLIN)
-    if poll.poll(0):
-        raise DisconnectionError("the server closed this connection")
-
-
-@contextmanager
-def _hung_up_after(seconds: float, driver: psycopg.AsyncConnection) -> Generator[None]:
-    """Shut the socket of a connection that is silent for too long; psycopg then sees that the server is gone.
-
-    Cancelling the wait instead would have psycopg ask the silent server to cancel the query, for seconds more.
-    """
-    timer = asyncio.get_running_loop().call_later(seconds, _hang_up, driver)
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _hang_up(driver: psycopg.AsyncConnection) -> None:
-    if driver.closed:
-        return
-    with socket.socket(fileno=os.dup(driver.fileno())) as duplicate, suppress(OSError):
-        duplicate.shutdown(socket.SHUT_RDWR)
+_END_REPORT = text("COMMIT")

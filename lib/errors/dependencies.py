@@ -24,6 +24,13 @@ class DatabaseUnavailable(ParleyError):
     detail = "The database cannot be reached right now. Try again shortly."
 
 
+class DatabaseBusy(ParleyError):
+    """Postgres answers others, and no connection came free for this one in time. Nothing was asked of it."""
+
+    code = "database_busy"
+    detail = "Too much is asked of the database right now. Try again shortly."
+
+
 class ReportTooLong(ParleyError):
     """A report reads more than Postgres manages in the time that it is given."""
 

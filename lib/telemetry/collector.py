@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Tracer
 from opentelemetry.util.re import parse_env_headers
 
-from lib.breaker import Breaker
+from lib.breaker import Breaker, Call
 from lib.version import VERSION
 
 FLUSH: Final = 0.5
@@ -95,22 +95,26 @@ class _Outbox(SpanProcessor):
 
     async def flush(self) -> None:
         """Hand the spans to the thread, and wait a little. One that hangs is not waited for again until it is back."""
-        if not self._waiting or (self._late and not self._late.done()) or not self._breaker.allows():
+        if not self._waiting or (self._late and not self._late.done()):
             return
-        sending = self._thread.submit(self._send)
+        call = self._breaker.enter()
+        if call is None:
+            return
+        sending = self._thread.submit(self._send, call)
         await asyncio.wait([asyncio.wrap_future(sending)], timeout=FLUSH)
         if not sending.done():
             self._late = sending
 
-    def _send(self) -> None:
+    def _send(self, call: Call) -> None:
         """Send all that waits: another answer's spans too, which then finds nothing left to do."""
-        spans = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        if not spans:
-            return
-        if self._exporter.export(spans) is SpanExportResult.SUCCESS:
-            self._breaker.succeeded()
-        else:
-            self._breaker.failed()
+        with call:
+            spans = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            if not spans:
+                return
+            if self._exporter.export(spans) is SpanExportResult.SUCCESS:
+                call.answered()
+                return
+            call.failed(waited=False)
             _log.warning("%d spans were lost: the collector did not take them within %g s", len(spans), REQUEST)
 
     def shutdown(self) -> None:

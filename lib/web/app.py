@@ -54,6 +54,7 @@ STATUS: Final[dict[type[ParleyError], int]] = {
     errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.MailUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DatabaseBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ReportTooLong: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

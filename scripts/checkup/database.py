@@ -11,7 +11,8 @@ from typing import Final
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from lib.db.session import Connection, Database, engine_url
+from lib.db.engine import engine_url
+from lib.db.session import Connection, Database
 from lib.db.tables import HEAD
 from lib.db.tenant import EVERY_TEAM
 from lib.errors import DatabaseUnavailable

@@ -9,7 +9,7 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from lib.db.session import engine_url
+from lib.db.engine import engine_url
 from lib.db.tables import metadata
 from lib.settings import SettingsInvalid, get_settings
 

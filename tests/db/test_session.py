@@ -9,7 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from lib.breaker import THRESHOLD, Breaker
-from lib.db.session import POOL_SIZE, Database, engine_url
+from lib.db.engine import engine_url
+from lib.db.session import POOL_SIZE, Database
 from lib.db.tenant import EVERY_TEAM
 from lib.errors import DatabaseUnavailable, Forbidden, ReportTooLong
 from tests.doubles.proxy import PostgresProxy

@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData, NullPool, create_engine, inspect, text
 
-from lib.db.session import engine_url
+from lib.db.engine import engine_url
 from lib.db.tables import HEAD, metadata
 from scripts.init_db import ROOT, upgrade
 

@@ -34,7 +34,7 @@ class Explaining:
 
     async def execute(self, statement: Any, parameters: Mapping[str, Any] | None = None) -> Any:
         """Explain a statement by what it does, take that back, and run it."""
-        bare = Connection(self.connection.core)
+        bare = self.connection.without_preface()
         await bare.execute(text("BEGIN"))
         explain = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}")
         ((plan,),) = (await self.connection.execute(explain, parameters)).all()

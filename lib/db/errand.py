@@ -1,0 +1,183 @@
+"""An errand to Postgres: a place, a connection and what is asked on it, within one budget of time.
+
+An errand outlives its request. What a request has begun on a connection is brought to its end also when the request is
+cancelled: psycopg would ask the server, over a connection of its own, to cancel a statement, and wait for seconds.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import sqlalchemy
+from sqlalchemy import Engine
+from sqlalchemy.exc import DisconnectionError, InvalidRequestError
+from sqlalchemy.util import greenlet_spawn
+
+from lib.breaker import Breaker, Call
+from lib.db.driver import Driver
+from lib.db.engine import hang_up, is_answer, is_lost, is_silence, line, reason
+from lib.db.places import LetGo, Places
+from lib.errors import DatabaseBusy, DatabaseUnavailable
+
+BUDGET: Final = 3.0
+"""Seconds an errand may take from the asking: waiting, connecting and its statements together."""
+WAIT: Final = 2.0
+"""Of it, seconds to wait for a connection at most: who gets one then still has time to use it."""
+LATE: Final = 1.0
+"""Seconds after the end of a budget from which on its end says nothing of the server: we ourselves were frozen."""
+
+_log = logging.getLogger("parley.db")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What every errand of an instance shares.
+
+    Attributes:
+        engine: the connections.
+        places: who may hold one.
+        breaker: whether Postgres is taken to be away.
+        recovered: called when an answer shows that it is back.
+        under_way: what is still to be brought to its end, also when nobody waits for it.
+    """
+
+    engine: Engine
+    places: Places
+    breaker: Breaker
+    recovered: Callable[[], None] | None
+    under_way: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+
+    def begin[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin `work` at once, in a task that no request's end cancels."""
+        task = asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
+        if not task.done():
+            self.under_way.add(task)
+            task.add_done_callback(self.under_way.discard)
+        return task
+
+
+class Errand:
+    """One errand. `take_place` first; then it has to `end`."""
+
+    def __init__(self, way: Way, call: Call) -> None:
+        """Set out: the budget runs from here."""
+        self.driver: Driver | None = None
+        self._way = way
+        self._call = call
+        self._core: sqlalchemy.Connection | None = None
+        self._work: asyncio.Task[Any] | None = None
+        self._until = time.monotonic() + BUDGET
+        self._busy = False
+        self._expired = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def left(self) -> float:
+        """Seconds left of the budget."""
+        return self._until - time.monotonic()
+
+    async def take_place(self) -> None:
+        """Wait until a connection may be held.
+
+        Raises:
+            DatabaseBusy: none came free, while others were served.
+            DatabaseUnavailable: none came free, and nobody was served; or the breaker opened meanwhile.
+        """
+        try:
+            await self._way.places.take(patience=WAIT)
+        except LetGo:
+            raise DatabaseUnavailable(retry_after=self._way.breaker.retry_after) from None
+        except TimeoutError:
+            if self._call.others_answered:
+                _log.warning("database busy: no connection came free")
+                raise DatabaseBusy(retry_after=1) from None
+            raise self._away("no connection came free", waited=self.left > BUDGET - WAIT - LATE) from None
+        self._timer = asyncio.get_running_loop().call_later(self.left, self._give_up)
+
+    async def connect(self) -> sqlalchemy.Connection:
+        """Return a connection of the pool's, or a new one.
+
+        Raises:
+            DatabaseUnavailable: there is none to be had.
+        """
+        self._core = await self.do(self._connect())
+        return self._core
+
+    async def do[T](self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something on the connection that is brought to its end also when whoever asks is cancelled.
+
+        Raises:
+            DatabaseUnavailable: the connection was lost, or the budget ran out.
+        """
+        self._work = self._way.begin(self._judged(work))
+        return await asyncio.shield(self._work)
+
+    def answered(self) -> None:
+        """Note that Postgres answered."""
+        if self._call.answered() and self._way.recovered:
+            self._way.recovered()
+
+    def unfit(self, error: Exception) -> DatabaseUnavailable:
+        """Return what to raise for a server that answers, and is not fit to serve us."""
+        return self._away(reason(error), waited=False)
+
+    async def end(self) -> None:
+        """Give back the connection and the place; later, when a request is cancelled in the middle of something."""
+        in_the_middle = self._work is not None and not self._work.done()
+        ending = self._way.begin(self._end())
+        if not in_the_middle:
+            await asyncio.shield(ending)
+
+    async def _end(self) -> None:
+        try:
+            if self._work is not None:
+                await asyncio.wait((self._work,))
+                if not self._work.cancelled() and self._work.exception() is None and self._core is None:
+                    self._core = self._work.result()
+            if self._core is not None:  # giving back what has a transaction open asks the server, too
+                await self._judged(greenlet_spawn(self._core.close))
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._way.places.give_back()
+
+    async def _connect(self) -> sqlalchemy.Connection:
+        line.set(self)
+        try:
+            return await greenlet_spawn(self._way.engine.connect)
+        except InvalidRequestError as error:  # what SQLAlchemy makes of a second connection that is closed at once
+            raise DisconnectionError("the server closed each new connection") from error
+        except asyncio.CancelledError:
+            if self._expired:
+                raise TimeoutError from None
+            raise
+
+    async def _judged[T](self, work: Coroutine[Any, Any, T]) -> T:
+        self._busy = True
+        try:
+            return await work
+        except Exception as error:
+            if is_lost(error):
+                waited = is_silence(error) or (self._expired and self.left > -LATE)
+                raise self._away(reason(error), waited=waited) from error
+            if is_answer(error):
+                self.answered()
+            raise
+        finally:
+            self._busy = False
+
+    def _away(self, why: str, *, waited: bool) -> DatabaseUnavailable:
+        _log.warning("database unavailable: %s", why)
+        if self._call.failed(waited=waited):
+            self._way.places.let_go()
+        return DatabaseUnavailable(retry_after=self._way.breaker.retry_after)
+
+    def _give_up(self) -> None:
+        self._expired = self._busy
+        if self.driver is not None:
+            hang_up(self.driver)
+        elif self._work is not None:
+            self._work.cancel()
