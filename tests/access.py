@@ -122,6 +122,8 @@ ACCESS: Final[Mapping[str, Access]] = {
     "GET /metrics/prometheus": "admin",
     "GET /api/v1/jobs/reap": "schedule",
     "POST /api/v1/jobs/reap": "schedule",
+    "GET /api/v1/jobs/replay": "schedule",
+    "POST /api/v1/jobs/replay": "schedule",
     **{
         f"{method} /health/{part}": "anyone"
         for part in ("database", "storage", "inference", "retrieval")

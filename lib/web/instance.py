@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lib.files.storage import Storage
     from lib.health.checks import Checks
     from lib.mail.base import Mailer
+    from lib.spool import Spool
     from lib.telemetry.collector import Collector
 
 
@@ -110,6 +111,7 @@ class Instance:
             under_way=UnderWay(self.database),
             seal=lambda: self.seal,
             titler=Titler.from_settings(self.settings, providers),
+            spool=self.spool,
         )
 
     @cached_property
@@ -132,6 +134,13 @@ class Instance:
         from lib.files.storage import Storage
 
         return Storage.from_settings(self.settings)
+
+    @cached_property
+    def spool(self) -> "Spool | None":
+        """Where turns wait while the database is away; None where they wait nowhere. Nothing is opened by making it."""
+        from lib.spool import Spool
+
+        return Spool.from_settings(self.settings, lambda: self.seal)
 
     @cached_property
     def checks(self) -> "Checks":

@@ -1,7 +1,9 @@
 """What a schedule calls. Vercel's sends GET; POST says better what it is."""
 
+import sys
+
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from lib.web.deps import ASchedule, ThisInstance
 
@@ -14,9 +16,39 @@ class Reaped(BaseModel):
     reaped: int
 
 
+class Replayed(BaseModel):
+    """What became of the turns that waited in the spool: `left` of them wait still."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    kept: int = 0
+    known: int = 0
+    refused: int = 0
+    later: int = 0
+    aside: int = 0
+    left: int = 0
+
+
 @router.api_route("/reap", methods=["GET", "POST"])
 async def reap(instance: ThisInstance) -> Reaped:
     """Close the answers that killed functions left unfinished, and delete what has long been over."""
     from lib.jobs.reap import reap
 
     return Reaped(reaped=await reap(instance.database))
+
+
+@router.api_route("/replay", methods=["GET", "POST"])
+async def replay(instance: ThisInstance, *, aside: bool = False) -> Replayed:
+    """Bring the turns that wait in the spool into the database, with `aside` also those that were set aside.
+
+    Raises:
+        DatabaseUnavailable: what is left waits on; `DatabaseBusy` and `StorageUnavailable` likewise.
+    """
+    if instance.spool is None:
+        return Replayed()
+    from lib.spool import JOB
+
+    replayed = await instance.spool.replay(instance.database, within=JOB, most=sys.maxsize, aside=aside)
+    if replayed.halted:
+        raise replayed.halted
+    return Replayed.model_validate(replayed)

@@ -1,0 +1,255 @@
+"""Where turns wait while the database is away: object storage, each turn one object, sealed."""
+
+import asyncio
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Literal, Self
+from uuid import UUID
+
+from lib.errors import StorageUnavailable
+from lib.files.storage import S3, Limits, Storage, Stored
+from lib.room import Room, Standing
+from lib.settings import NO_SPOOL, Settings
+from lib.spooled import Name, Replayed, TooNew, Unreadable, read, waiting_under, write
+from lib.turns import EndedTurn
+
+if TYPE_CHECKING:
+    from lib.auth.seal import Seal
+    from lib.db.session import Database
+    from lib.jobs.replay import Replay
+
+KEEP: Final = 2.0
+"""Seconds that a turn may take to be kept: its reader waits for the last event."""
+RECKON: Final = 0.2
+"""Seconds of these for finding out whether there is room. Who does not know goes on."""
+FIND: Final = 1.0
+"""Seconds that a look for a turn under a key may take."""
+STANDING: Final = 1.0
+"""Seconds that the metrics wait to hear what waits."""
+LIMITS: Final = Limits(operation=KEEP, request=0.9, connect=0.5, retries=1)
+"""An instance that was frozen has dead connections: a request that one swallows is sent again in time."""
+
+REPLAY: Final = 8.0
+"""Seconds after which a replay begins with no further turn, unless it is told otherwise."""
+RECORDS: Final = 200
+"""Turns after which it ends, likewise."""
+JOB: Final = 18.0
+"""Seconds that the job takes for it: a function on AWS Lambda has 29, and the last turn may take some."""
+LOOK_EVERY: Final = 300.0
+"""Seconds after which an instance that knows of no turn that waits looks for those of others."""
+PAUSE: Final = 5.0
+"""Seconds until the next look after one that could bring nothing in."""
+
+LISTED: Final = 100_000
+"""Objects that one list reads at most: more than there may be, whatever the bounds are set to."""
+SAME_KEY: Final = 16
+"""Turns under one key that are read at most."""
+
+Count = Literal["spooled", "full", "unwritable", "kept", "known", "refused", "aside"]
+"""What this instance counts: turns that it spooled; that it could not, by the reason; what became of those replayed."""
+
+_BEST_FIRST: Final = ("complete", "stopped", "interrupted", "failed")
+
+_log = logging.getLogger("parley.spool")
+
+
+class Spool:
+    """Keeps turns for the database. Safe to share, also between instances, which all see the same turns."""
+
+    def __init__(
+        self,
+        open_storage: Callable[[], Storage],
+        seal: Callable[[], "Seal"],
+        *,
+        max_records: int,
+        max_bytes: int,
+        retention: int,
+    ) -> None:
+        """Wire it up. Nothing is opened before there is something to keep or to look for.
+
+        Args:
+            open_storage: opens the storage; it may raise `StorageUnavailable`.
+            seal: gives what seals the turns.
+            max_records: how many may wait.
+            max_bytes: how many bytes they may take.
+            retention: how many conversations a user keeps, who may get new ones from here.
+        """
+        self._open_storage = open_storage
+        self._seal = seal
+        self._retention = retention
+        self.room = Room(self._list_below, max_records=max_records, max_bytes=max_bytes)
+        self.counts: Counter[Count] = Counter()
+        self._holds = True
+        self._left = 0
+        self._begun = self._keeping = 0
+        self._replaying = self._in_vain = False
+        self._replayed_at = -math.inf
+
+    @classmethod
+    def from_settings(cls, settings: Settings, seal: Callable[[], "Seal"]) -> Self | None:
+        """Return the spool of a deployment; None where turns wait nowhere."""
+        place = _place(settings)
+        if place is None:
+            return None
+        return cls(
+            lambda: Storage.at(place, settings, LIMITS),
+            seal,
+            max_records=settings.spool_max_records,
+            max_bytes=settings.spool_max_mb * 1_000_000,
+            retention=settings.retention_conversations,
+        )
+
+    @property
+    def holds(self) -> bool:
+        """Whether turns may wait, as far as this instance knows: until a look has found none."""
+        return self._holds
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to look for turns that wait: when some may, and now and then in any case."""
+        since = time.monotonic() - self._replayed_at
+        soon = self._holds and not (self._in_vain and since < PAUSE)
+        return not self._replaying and (soon or since > LOOK_EVERY)
+
+    async def keep(self, ended: EndedTurn) -> bool:
+        """Keep a turn for the database, in one write; return whether it is kept.
+
+        It takes `KEEP` seconds at most. When it is not kept, the log says why.
+        """
+        self._holds = True
+        self._begun += 1
+        self._keeping += 1
+        reason: Literal["full", "unwritable"] = "unwritable"
+        try:
+            async with asyncio.timeout(KEEP):
+                if await self._write(ended):
+                    self.counts["spooled"] += 1
+                    return True
+                reason = "full"
+        except (StorageUnavailable, TimeoutError):
+            pass  # the storage has said so in the log
+        except Exception:  # a caller has nowhere else to put the turn
+            _log.exception("a turn could not be written")
+        finally:
+            self._keeping -= 1
+        self.counts[reason] += 1
+        _log.error("turn %s is lost: the spool is %s", ended.turn.answer_id, reason)
+        return False
+
+    async def find(self, key_hash: bytes) -> EndedTurn | None:
+        """Return the turn that waits under a key, the most complete one; None also where storage does not say so."""
+        try:
+            async with asyncio.timeout(FIND):
+                objects = await self._storage.list_below(waiting_under(key_hash), limit=SAME_KEY)
+                found = await asyncio.gather(*(self._read(each) for each in objects))
+        except (StorageUnavailable, TimeoutError):
+            _log.warning("nobody knows whether a turn waits under this key: storage is away")
+            return None
+        same = [turn for turn in found if turn and turn.turn.key and turn.turn.key.key_hash == key_hash]
+        return min(same, key=lambda one: (_BEST_FIRST.index(one.result.outcome), one.turn.answer_id), default=None)
+
+    async def replay(
+        self, database: "Database", *, within: float = REPLAY, most: int = RECORDS, aside: bool = False
+    ) -> Replayed:
+        """Bring what waits into the database, as much as the bounds allow; it never raises for what is away.
+
+        It may run at any time, and in several instances at once. While it runs in this one, a second call returns at
+        once. It stops where the database or the storage is away; nothing is lost by that.
+
+        Args:
+            database: where the turns go.
+            within: seconds after which no further turn is begun with.
+            most: turns after which it ends.
+            aside: bring back first what was set aside.
+        """
+        if self._replaying:
+            return Replayed(left=self._left)
+        self._replaying = True
+        quiet, begun = self._keeping == 0, self._begun
+        try:
+            replayed = await self._replay(self._replay_within(database, within, most), aside)
+        except StorageUnavailable as error:
+            self._in_vain = True
+            return Replayed(left=self._left, halted=error)
+        finally:
+            self._replaying = False
+            self._replayed_at = time.monotonic()
+        self._left = replayed.left
+        self._holds = replayed.left > 0 or not quiet or self._begun != begun
+        self._in_vain = replayed.left > 0 and not (replayed.kept or replayed.known or replayed.refused)
+        return replayed
+
+    async def replay_conversation(self, database: "Database", conversation_id: UUID) -> bool:
+        """Bring in what waits of one conversation; return whether it may be in the database now.
+
+        For somebody who goes on with it, and waits: it takes `FIND` seconds or a little more.
+        """
+        running = self._replaying
+        try:
+            replay = self._replay_within(database, FIND, RECORDS)
+            await replay.run(conversation_id)
+        except StorageUnavailable:
+            return False
+        self._count(replay)
+        return running or replay.gone > 0
+
+    async def standing(self) -> Standing | None:
+        """Return how much waits, as of some seconds ago; None where storage does not say so at once."""
+        return await self.room.standing(STANDING)
+
+    async def _replay(self, replay: "Replay", aside: bool) -> Replayed:
+        try:
+            if aside:
+                await replay.bring_back()
+            return await replay.run()
+        finally:
+            self._count(replay)
+
+    def _replay_within(self, database: "Database", seconds: float, most: int) -> "Replay":
+        from lib.jobs.replay import Replay
+
+        until = time.monotonic() + seconds
+        return Replay(
+            self._list_below, self._storage, self._seal(), database, until=until, most=most, retention=self._retention
+        )
+
+    def _count(self, replay: "Replay") -> None:
+        for count in ("kept", "known", "refused", "aside"):
+            self.counts[count] += replay.counts[count]
+        if replay.gone:
+            self.room.changed()
+
+    async def _write(self, ended: EndedTurn) -> bool:
+        name = Name.of(ended.turn)
+        sealed = write(ended, self._seal())
+        if not await self.room.fits(len(sealed), RECKON):
+            return False
+        with self.room.taken(name.waiting, len(sealed)):
+            await self._storage.put(name.waiting, sealed)
+        return True
+
+    async def _read(self, stored: Stored) -> EndedTurn | None:
+        name, sealed = Name.read(stored.key), await self._storage.get(stored.key)
+        try:
+            return read(name, sealed, self._seal()) if name and sealed is not None else None
+        except (Unreadable, TooNew):
+            return None  # the replay says so
+
+    async def _list_below(self, prefix: str) -> list[Stored]:
+        return await self._storage.list_below(prefix, limit=LISTED)
+
+    @cached_property
+    def _storage(self) -> Storage:
+        return self._open_storage()
+
+
+def _place(settings: Settings) -> str | None:
+    if settings.spool_url:
+        return None if settings.spool_url == NO_SPOOL else settings.spool_url
+    if settings.s3_bucket:
+        return f"{S3}{settings.s3_bucket}/spool"
+    return str(settings.data_dir / "spool") if settings.environment == "development" else None

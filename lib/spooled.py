@@ -1,0 +1,137 @@
+"""A turn as it waits in the spool: what its object is called, and what is sealed in it."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+from uuid import UUID
+
+import msgspec
+
+from lib.errors import ParleyError, Unsealable
+from lib.turns import EndedTurn, TurnRecord
+
+if TYPE_CHECKING:
+    from lib.auth.seal import Seal
+
+VERSION: Final = 1
+"""Of what is written. A later one says that who knows this one alone would lose something of it."""
+
+WAITING: Final = "waiting"
+ASIDE: Final = "aside"
+"""Where objects are: those that wait, and those that no database takes, as an operator has to see."""
+
+_NO_KEY: Final = "-"
+_HEX: Final = 32
+_UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_NAME: Final = re.compile(rf"(?:{WAITING}|{ASIDE})/([0-9a-f]{{{_HEX}}}|{_NO_KEY})/({_UUID})\.({_UUID})\.({_UUID})")
+
+
+class Unreadable(Exception):
+    """An object is no turn of ours: no key opens it, or what it holds is cut off."""
+
+
+class TooNew(Exception):
+    """An object was written by a version of Parley that is newer than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What the object of a turn is called. It holds ids and a hash, no word of anybody's.
+
+    So a list tells which turns wait, of which conversations and in which order, and whether one waits under a key.
+    """
+
+    key: str
+    conversation_id: UUID
+    question_id: UUID
+    answer_id: UUID
+
+    @classmethod
+    def of(cls, turn: TurnRecord) -> Self:
+        """Return the name of a turn's object."""
+        key = turn.key.key_hash.hex()[:_HEX] if turn.key else _NO_KEY
+        return cls(key, turn.conversation_id, turn.question_id, turn.answer_id)
+
+    @classmethod
+    def read(cls, object_key: str) -> Self | None:
+        """Return the name in the key of an object; None when the object is none of ours."""
+        match = _NAME.fullmatch(object_key)
+        return cls(match[1], UUID(match[2]), UUID(match[3]), UUID(match[4])) if match else None
+
+    def __str__(self) -> str:
+        return f"{self.key}/{self.conversation_id}.{self.question_id}.{self.answer_id}"
+
+    @property
+    def waiting(self) -> str:
+        """The key of the object while it waits."""
+        return f"{WAITING}/{self}"
+
+    @property
+    def aside(self) -> str:
+        """The key of the object when it is set aside."""
+        return f"{ASIDE}/{self}"
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of the turns that waited.
+
+    Attributes:
+        kept: are in the database now.
+        known: were, or are of a conversation that was deleted since, or a retry of them was answered.
+        refused: are of a conversation that is not their user's, or of a user who may not ask any more; deleted.
+        later: have to wait.
+        aside: cannot be read, or the database does not take them: they are kept apart for an operator to see.
+        left: how many wait still, as far as this instance knows.
+        halted: what was away, if the replay ended for that.
+    """
+
+    kept: int = 0
+    known: int = 0
+    refused: int = 0
+    later: int = 0
+    aside: int = 0
+    left: int = 0
+    halted: ParleyError | None = None
+
+
+def waiting_under(key_hash: bytes) -> str:
+    """Return the prefix of the turns that wait under a key."""
+    return f"{WAITING}/{key_hash.hex()[:_HEX]}"
+
+
+def write(ended: EndedTurn, seal: "Seal") -> bytes:
+    """Return a turn, sealed: it opens under its own name alone.
+
+    Raises:
+        UnicodeEncodeError: a text is none; `OverflowError`: a number of its sources has more than 64 bits.
+    """
+    record = msgspec.msgpack.encode((VERSION, ended))
+    return seal.seal(record, context=_context(Name.of(ended.turn)))
+
+
+def read(name: Name, sealed: bytes, seal: "Seal") -> EndedTurn:
+    """Return the turn that is sealed in the object of this name.
+
+    Raises:
+        Unreadable: there is none.
+        TooNew: it is for a later version of us.
+    """
+    try:
+        record = msgspec.msgpack.decode(seal.open(sealed, context=_context(name)), type=_Record)
+        if record.version > VERSION:
+            raise TooNew
+        return msgspec.msgpack.decode(record.ended, type=EndedTurn)
+    except Unsealable as error:
+        raise Unreadable("no key of ours opens it") from error
+    except msgspec.DecodeError as error:
+        raise Unreadable("it holds no turn") from error
+
+
+class _Record(msgspec.Struct, array_like=True):
+    version: int
+    ended: msgspec.Raw
+
+
+def _context(name: Name) -> str:
+    return f"spool {name}"
