@@ -20,7 +20,7 @@ from lib.auth.identity import Key, Scope
 from lib.db.events import Client
 from lib.db.session import Database
 from lib.db.tenant import EVERY_TEAM
-from lib.errors import DatabaseUnavailable, Unauthenticated
+from lib.errors import DatabaseBusy, DatabaseUnavailable, Unauthenticated
 from lib.ids import new_id
 from lib.store import api_keys
 from lib.store.api_keys import ListedKey, NewKey
@@ -76,7 +76,7 @@ class KeyReader:
         try:
             async with self._database.one_statement(EVERY_TEAM) as connection:
                 kept = await api_keys.use(connection, key_id, secret_hash=digest)
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, DatabaseBusy):
             if known is None:
                 raise
             self._remember(digest, known)

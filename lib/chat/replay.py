@@ -24,7 +24,7 @@ from lib.chat.events import (
 from lib.chat.position import START, Position
 from lib.db.session import Database
 from lib.db.tenant import Tenant
-from lib.errors import DatabaseUnavailable, Interrupted, ParleyError, ScopeMissing, error_named
+from lib.errors import DatabaseBusy, DatabaseUnavailable, Interrupted, ParleyError, ScopeMissing, error_named
 from lib.store import streams
 from lib.store.streams import Answer
 from lib.turns import EndedTurn
@@ -114,7 +114,7 @@ async def _look_patiently(database: Database, followed: Followed, after: int) ->
             answer = await _look(database, followed, after)
             # Of an answer that nobody writes any more, what is left is told from its first batch on.
             return await _look(database, followed) if answer.is_late and after else answer
-        except DatabaseUnavailable as error:
+        except (DatabaseUnavailable, DatabaseBusy) as error:
             if clock() > until:
                 raise DatabaseUnavailable(retry_after=WAIT) from error
         await asyncio.sleep(POLL)

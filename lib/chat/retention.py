@@ -5,7 +5,7 @@ from uuid import UUID
 
 from lib.db.session import Database
 from lib.db.tenant import Tenant
-from lib.errors import DatabaseUnavailable
+from lib.errors import DatabaseBusy, DatabaseUnavailable
 from lib.store import retention
 
 _log = logging.getLogger("parley.chat")
@@ -16,8 +16,8 @@ async def retain(database: Database, *, team_id: UUID, user_id: UUID, newest: in
     try:
         async with database.one_statement(Tenant(team_id)) as connection:
             dropped = await retention.retain_newest(connection, team_id=team_id, user_id=user_id, default=newest)
-    except DatabaseUnavailable:
-        _log.warning("retention skipped: database unavailable")
+    except (DatabaseUnavailable, DatabaseBusy) as error:
+        _log.warning("retention skipped: %s", error.code)
     except Exception:
         _log.exception("retention failed")
     else:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from lib.db.session import Database
 from lib.db.tenant import Tenant
-from lib.errors import DatabaseUnavailable, ProviderError
+from lib.errors import DatabaseBusy, DatabaseUnavailable, ProviderError
 from lib.providers.base import DEFAULTS, Options, PromptMessage, Provider, Text
 from lib.settings import NO_TITLES, Settings
 from lib.store import titles
@@ -83,8 +83,8 @@ class Titler:
             if title is not None:
                 async with database.one_statement(Tenant(team_id)) as connection:
                     await titles.set_title(connection, conversation_id, team_id, title)
-        except DatabaseUnavailable:
-            _log.warning("a title is not kept: database unavailable")
+        except (DatabaseUnavailable, DatabaseBusy) as error:
+            _log.warning("a title is not kept: %s", error.code)
         except Exception:
             _log.exception("a title failed")
 

@@ -15,7 +15,7 @@ from lib.chat.batches import pack
 from lib.chat.events import ReasoningDelta, TextDelta, TurnEvent
 from lib.db.session import Database
 from lib.db.tenant import EVERY_TEAM
-from lib.errors import DatabaseUnavailable
+from lib.errors import DatabaseBusy, DatabaseUnavailable
 from lib.store import streams
 from lib.store.streams import Batch
 from lib.unhindered import begin
@@ -110,7 +110,7 @@ class UnderWay:
         try:
             async with self._database.one_statement(EVERY_TEAM) as connection:
                 stopped = await streams.beat(connection, list(batches.values()), [each.answer_id for each in writings])
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, DatabaseBusy):
             return  # the next beat tries again; the answers go on
         except Exception:
             _log.exception("answers under way could not be kept")

@@ -5,7 +5,7 @@ from typing import Final
 from lib.db.session import Database
 from lib.db.tables import HEAD
 from lib.db.tenant import EVERY_TEAM
-from lib.errors import DatabaseUnavailable
+from lib.errors import DatabaseBusy, DatabaseUnavailable
 from lib.health.probe import Reading, Unwell, timed
 from lib.store import schema
 
@@ -19,6 +19,8 @@ async def read_database(database: Database, *, configured: bool) -> Reading:
         try:
             async with database.one_statement(EVERY_TEAM, past_breaker=True) as connection:
                 state = await schema.state(connection)
+        except DatabaseBusy:
+            return Reading("degraded", detail="Every connection of this instance is taken.")
         except DatabaseUnavailable:
             raise Unwell("Postgres cannot be reached, gives us no access, or does not answer.") from None
         return _judged(state)

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from lib.db.session import Database
 from lib.db.tenant import EVERY_TEAM, Reach
-from lib.errors import DatabaseUnavailable, ReportTooLong
+from lib.errors import DatabaseBusy, DatabaseUnavailable, ReportTooLong
 from lib.health.about import about
 from lib.health.checks import Checks, read_all
 from lib.health.probe import Dependency, Reading
@@ -42,7 +42,7 @@ async def exposition(database: Database, checks: Checks, reach: Reach) -> bytes:
             raise DatabaseUnavailable
         async with database.one_report(reach) as connection:
             counts = await today(connection)
-    except (DatabaseUnavailable, ReportTooLong) as error:
+    except (DatabaseUnavailable, DatabaseBusy, ReportTooLong) as error:
         if reach is not EVERY_TEAM:
             raise
         _log.warning("metrics without turns: %s", error.code)

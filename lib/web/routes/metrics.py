@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from lib.errors import DatabaseUnavailable, ReportTooLong
+from lib.errors import DatabaseBusy, DatabaseUnavailable, ReportTooLong
 from lib.metrics.reports import Chats, System, Users, Window, Workspaces
 from lib.web.deps import Admin, ThisInstance
 
@@ -38,7 +38,7 @@ async def performance(admin: Admin, instance: ThisInstance) -> Performance:
     try:
         async with instance.database.one_report(admin.reach()) as connection:
             turns = await metrics.windows(connection)
-    except (DatabaseUnavailable, ReportTooLong) as unavailable:
+    except (DatabaseUnavailable, DatabaseBusy, ReportTooLong) as unavailable:
         if not admin.internal:
             raise
         error = unavailable.code
