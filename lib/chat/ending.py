@@ -83,6 +83,8 @@ def _afterwards(turn: TurnRecord, begun: Begun | None, deps: TurnDeps, progress:
     if turn.opens and turn.user_id:
         newest = deps.settings.retention_conversations
         yield partial(retain, deps.database, team_id=turn.team_id, user_id=turn.user_id, newest=newest)
+    if deps.spool is not None and deps.spool.due:
+        yield partial(deps.spool.replay, deps.database)
     if turn.user_id and begun and _titles(begun, deps):
         yield partial(
             deps.titler.title,

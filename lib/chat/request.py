@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lib.settings import Settings
     from lib.spool import Spool
 
-Work = Callable[[], Coroutine[Any, Any, None]]
+Work = Callable[[], Coroutine[Any, Any, object]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from lib.settings import Settings, get_settings
-from lib.unhindered import settle
+from lib.unhindered import begin, settle
 from lib.web.leaving import stop_all
 
 if TYPE_CHECKING:
@@ -40,7 +40,12 @@ class Instance:
         from lib.db.session import Database
 
         url = self.settings.database_url
-        return Database(url.get_secret_value() if url else None)
+        return Database(url.get_secret_value() if url else None, recovered=self._replay)
+
+    def _replay(self) -> None:
+        """Bring in the turns that wait: the database answers again. Nobody waits for that."""
+        if self.spool is not None:
+            begin(self.spool.replay(self.database))
 
     @cached_property
     def signer(self) -> "TokenSigner":
@@ -97,11 +102,11 @@ class Instance:
         from lib.chat.request import TurnDeps
         from lib.chat.titles import Titler
         from lib.chat.under_way import UnderWay
-        from lib.providers import get_providers
+        from lib.providers import guarded_providers
         from lib.providers.fallback import Limits
         from lib.rag.retrieve import Retriever
 
-        providers = get_providers(self.settings) if self.settings.configured_providers else ()
+        providers = guarded_providers(self.settings) if self.settings.configured_providers else ()
         return TurnDeps(
             settings=self.settings,
             database=self.database,
