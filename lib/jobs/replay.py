@@ -111,6 +111,9 @@ class Replay:
                 await self._bring_in_all(names)
             except (DatabaseUnavailable, DatabaseBusy, StorageUnavailable) as error:
                 self._halted = error
+            except Exception:  # the conversation waits, and no other for it
+                _log.exception("turns of conversation %s could not be replayed", names[0].conversation_id)
+                self.counts["later"] += 1
 
     async def _bring_in_all(self, names: list[Name]) -> None:
         """Bring in a conversation, until one of its turns has to wait: the others wait behind it."""
@@ -168,7 +171,10 @@ class Replay:
         asker = None if ended.begun else Asker(ended.turn.user_id)
         async with self._one_connection, self._database.one_statement(Tenant(ended.turn.team_id, asker)) as connection:
             try:
-                return await answers.replay(connection, ended)
+                became = await answers.replay(connection, ended)
+                # A conversation that somebody else opens at this moment is not seen by the statement that waits for
+                # it. The next one sees it, and whose it is.
+                return became if became != "refused" else await answers.replay(connection, ended)
             except Unauthenticated:
                 return "refused"
 
