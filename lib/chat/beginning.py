@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from lib.chat.ending import keep
@@ -12,7 +13,8 @@ from lib.chat.persist import keep_question
 from lib.chat.progress import Progress
 from lib.chat.replay import Followed, follow, told_waiting
 from lib.chat.request import TurnDeps, TurnRequest
-from lib.errors import ConversationNotFound, DatabaseUnavailable, KeyReused, ParleyError
+from lib.chat.waiting import brought_in
+from lib.errors import DatabaseUnavailable, KeyReused, ParleyError
 from lib.ids import new_id, unguessable_id
 from lib.turns import Begun, EndedTurn, TurnRecord
 from lib.unhindered import begin
@@ -83,14 +85,11 @@ async def begin_turn(turn: TurnRecord, request: TurnRequest, deps: TurnDeps) -> 
 
 
 async def _keep(turn: TurnRecord, request: TurnRequest, deps: TurnDeps) -> tuple[TurnRecord, Begun | None]:
-    """Keep the question, also in a conversation that was begun while the database was away, and still waits."""
     busy, hit = deps.limits.whole + SAVING, request.limit and request.limit.hit
-    try:
-        return await keep_question(deps.database, turn, request.tenant, busy=busy, hit=hit)
-    except ConversationNotFound:
-        if deps.spool is None or not await deps.spool.replay_conversation(deps.database, turn.conversation_id):
-            raise
-    return await keep_question(deps.database, turn, request.tenant, busy=busy, hit=hit)
+    keeping = partial(keep_question, deps.database, turn, request.tenant, busy=busy, hit=hit)
+    if turn.opens:
+        return await keeping()
+    return await brought_in(keeping, turn.conversation_id, spool=deps.spool, database=deps.database)
 
 
 async def _find_waiting(turn: TurnRecord, deps: TurnDeps) -> EndedTurn | None:

@@ -264,3 +264,27 @@ async def test_a_stream_tells_where_its_turn_waits_in_every_protocol(away: Away)
     assert [(event.kind, event.data.get("spooled")) for event in events(native.text)][-1] == ("finished", True)
     book = await away.parley.stream("Where?")
     assert (book[-1]["saved"], book[-1]["spooled"]) == (False, True)
+
+
+async def test_a_conversation_goes_on_whose_last_answer_waits(away: Away, openai_double: OpenAIServer) -> None:
+    openai_double.play(Script(stall_at=2), Script())
+    asking = asyncio.create_task(away.ask("One?"))
+    await openai_double.next_call()
+    away.proxy.refuse()
+    openai_double.resume()
+    first = await asking
+    await away.heal()
+    second = await away.ask("Two?", conversation_id=first["conversation_id"])
+    assert (second["saved"], second["history"]) == (True, "loaded")
+    assert [text for _, text in await away.said(first["conversation_id"])] == [
+        *("One?", "Hello, world.", "Two?", "Hello, world.")
+    ]
+
+
+async def test_the_stream_of_a_turn_that_waits_is_taken_up_as_soon_as_the_database_is_back(away: Away) -> None:
+    away.proxy.refuse()
+    first = await away.ask("Where?")
+    await away.heal()
+    path = f"/api/v1/conversations/{first['conversation_id']}/messages/{first['message_id']}/stream"
+    told = events((await away.parley.client.get(path)).text)
+    assert (told[-1].kind, told[-1].data["text"], told[-1].data["saved"]) == ("finished", "Hello, world.", True)

@@ -1,5 +1,6 @@
 """Turns in a conversation: a message sent, worded anew or answered again; a stream taken up, and stopped."""
 
+from collections.abc import AsyncGenerator
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -7,10 +8,12 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from lib.auth.callers import Caller
+from lib.chat.events import TurnEvent
 from lib.chat.position import START, Position
 from lib.chat.replay import Followed, follow
 from lib.chat.request import TurnRequest
 from lib.chat.stopping import stop
+from lib.chat.waiting import brought_in
 from lib.encoders.base import Encoder
 from lib.encoders.native import NativeEncoder
 from lib.encoders.team import TeamEncoder
@@ -125,11 +128,13 @@ async def take_up(
     may_read = "read" in caller.scopes
     followed = Followed(caller.tenant(), caller.user_id, conversation_id, message_id, position, may_read)
     encoder = _encoder(request, dialect, position)
-    events = follow(instance.database, followed, encoder.recall)
-    first = await anext(events, None)
-    if first is None:
-        return Response(status_code=204)
-    return EventStream(first, events, encoder)
+
+    async def begun() -> tuple[TurnEvent | None, AsyncGenerator[TurnEvent]]:
+        events = follow(instance.database, followed, encoder.recall)
+        return await anext(events, None), events
+
+    first, events = await brought_in(begun, conversation_id, spool=instance.spool, database=instance.database)
+    return Response(status_code=204) if first is None else EventStream(first, events, encoder)
 
 
 @router.post("/{conversation_id}/messages/{message_id}/stop")
