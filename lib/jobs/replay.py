@@ -112,7 +112,7 @@ class Replay:
             except (DatabaseUnavailable, DatabaseBusy, StorageUnavailable) as error:
                 self._halted = error
             except Exception:  # the conversation waits, and no other for it
-                _log.exception("turns of conversation %s could not be replayed", names[0].conversation_id)
+                _log.exception("turn %s, or one behind it, could not be replayed", names[0].answer_id)
                 self.counts["later"] += 1
 
     async def _bring_in_all(self, names: list[Name]) -> None:

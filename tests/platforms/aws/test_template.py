@@ -21,6 +21,10 @@ LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
 SECRET_ARN = f"arn:${{AWS::Partition}}:secretsmanager:${{AWS::Region}}:${{AWS::AccountId}}:secret:{SECRET}-??????"
 BUCKET_ARN = f"arn:${{AWS::Partition}}:s3:::{BUCKET}"
 
+USE = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
+SPOOLING = ("chat", "jobs", "stream")
+"""Those that keep turns in the spool, or bring them in."""
+
 # A DependsOn of osls's own that a reference repeats, and our conditions on what is known when it packages.
 KNOWN_WARNINGS = ("W1028", "W3005", "W8003")
 
@@ -58,11 +62,10 @@ def test_a_role_may_write_its_log_read_the_secret_and_nothing_else(template: Tem
         (LOG, {"Fn::GetAtt": [f"{name.capitalize()}LogGroup", "Arn"]}),
         ({"secretsmanager:GetSecretValue"}, {"Fn::Sub": SECRET_ARN}),
     ]
+    if name in SPOOLING:
+        expected += [(USE, {"Fn::Sub": f"{BUCKET_ARN}/spool/*"}), ({"s3:ListBucket"}, {"Fn::Sub": BUCKET_ARN})]
     if name == "health":  # it tries the bucket
-        expected += [
-            ({"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}, {"Fn::Sub": f"{BUCKET_ARN}/*"}),
-            ({"s3:ListBucket"}, {"Fn::Sub": BUCKET_ARN}),
-        ]
+        expected += [(USE, {"Fn::Sub": f"{BUCKET_ARN}/*"}), ({"s3:ListBucket"}, {"Fn::Sub": BUCKET_ARN})]
     assert granted(template, name) == expected
 
 
@@ -97,7 +100,8 @@ def test_only_lambda_takes_a_role(template: Template) -> None:
 def test_no_bucket_of_awss_own_grants_nothing(tree: Tree, template: Template, variables: dict[str, str]) -> None:
     del template  # its files are in the same folder
     without = tree.package(SECRETS_ID=SECRET, **variables)
-    assert [what for what, _ in granted(without, "health")] == [LOG, {"secretsmanager:GetSecretValue"}]
+    for name in ("health", *SPOOLING):
+        assert [what for what, _ in granted(without, name)] == [LOG, {"secretsmanager:GetSecretValue"}]
 
 
 def test_the_http_api_routes_the_table(template: Template) -> None:
@@ -117,19 +121,21 @@ def test_the_http_api_routes_the_table(template: Template) -> None:
     assert stage["StageName"] == "$default"  # another one would be the first part of every path
 
 
-def test_a_schedule_asks_the_jobs_for_what_a_schedule_over_http_asks_for(template: Template) -> None:
-    ((name, rule),) = template.of("AWS::Events::Rule").items()
-    (target,) = rule["Targets"]
-    assert (rule["State"], rule["ScheduleExpression"]) == ("ENABLED", "rate(1 hour)")
-    assert target["Arn"] == {"Fn::GetAtt": ["JobsLambdaFunction", "Arn"]}
-    assert [f"/api/v1/jobs/{json.loads(target['Input'])['job']}"] == [cron["path"] for cron in VERCEL["crons"]]
-    (permission,) = (
+def test_schedules_ask_the_jobs_for_what_schedules_over_http_ask_for(template: Template) -> None:
+    rules = template.of("AWS::Events::Rule")
+    asked = {json.loads(rule["Targets"][0]["Input"])["job"]: rule["ScheduleExpression"] for rule in rules.values()}
+    assert asked == {"reap": "rate(1 hour)", "replay": "rate(10 minutes)"}
+    assert {f"/api/v1/jobs/{job}" for job in asked} == {cron["path"] for cron in VERCEL["crons"]}
+    jobs = {"Fn::GetAtt": ["JobsLambdaFunction", "Arn"]}
+    assert all([target["Arn"] for target in rule["Targets"]] == [jobs] for rule in rules.values())
+    assert {rule["State"] for rule in rules.values()} == {"ENABLED"}
+    permissions = [
         permission
         for permission in template.of("AWS::Lambda::Permission").values()
         if permission["Principal"] == "events.amazonaws.com"
-    )
-    assert permission["SourceArn"] == {"Fn::GetAtt": [name, "Arn"]}
-    assert permission["FunctionName"] == target["Arn"]
+    ]
+    assert [permission["FunctionName"] for permission in permissions] == [jobs, jobs]
+    assert {permission["SourceArn"]["Fn::GetAtt"][0] for permission in permissions} == set(rules)
 
 
 def test_only_the_http_api_the_schedule_and_the_url_may_invoke(template: Template) -> None:
