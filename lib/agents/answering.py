@@ -118,7 +118,7 @@ def _deployments(
         return deployment
     from lib.providers import get_providers
 
-    return get_providers(settings, only=agent.provider, model=model)
+    return get_providers(settings, only=agent.provider, model=model, guarded=deployment)
 
 
 def _secret(agent: Agent, seal: "Seal", sealed: bytes | None, name: SecretName, url: str) -> str | None:

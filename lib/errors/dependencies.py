@@ -82,10 +82,26 @@ class NoProvider(ParleyError):
 
 
 class ProviderError(ParleyError):
-    """The model's provider failed. The vendor's own text stays in our log."""
+    """The model's provider failed. The vendor's own text stays in our log.
+
+    Attributes:
+        away: whether it was not there at all, whatever it was asked.
+    """
 
     code = "provider_error"
     detail = "The model could not answer."
+
+    def __init__(self, detail: str | None = None, *, retry_after: int | None = None, away: bool = False) -> None:
+        """Keep what a caller is told, and apart from it what the next call should know."""
+        super().__init__(detail, retry_after=retry_after)
+        self.away = away
+
+
+class ProviderUnavailable(ProviderError):
+    """The provider did not answer the calls before this one, and is not asked again yet."""
+
+    code = "provider_unavailable"
+    detail = "The model cannot be reached right now. Try again shortly."
 
 
 class ProviderTimeout(ProviderError):

@@ -1,26 +1,47 @@
 """The providers that the settings name. A vendor's module is imported only when it is one of them."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from lib.errors import NoProvider
 from lib.providers.base import Provider
+from lib.providers.guarded import Guarded
 from lib.settings import Settings
 
 OPENAI_MODEL: Final = "gpt-4.1-mini"
 GEMINI_MODEL: Final = "gemini-2.5-flash"
 
 
-def get_providers(settings: Settings, *, only: str | None = None, model: str | None = None) -> tuple[Provider, ...]:
+def guarded_providers(settings: Settings) -> tuple[Guarded, ...]:
+    """Return the deployment's providers as `get_providers` does, each with a breaker in front of it.
+
+    Raises:
+        NoProvider: when none is configured.
+    """
+    return tuple(Guarded(_provider(settings, *entry), entry) for entry in _entries(settings, None, None))
+
+
+def get_providers(
+    settings: Settings, *, only: str | None = None, model: str | None = None, guarded: Sequence[Provider] = ()
+) -> tuple[Provider, ...]:
     """Return the providers in their order of fallback: that of `PROVIDERS`, else all that are configured.
 
     Args:
         settings: what they are made from.
         only: the name of one of them, which alone is returned.
         model: another model than the first would have.
+        guarded: the deployment's, of which those that are wanted are taken as they are: what is known to be away for
+            one agent is so for all.
 
     Raises:
         NoProvider: when none is configured, or not the one that is named.
     """
+    known = {provider.entry: provider for provider in guarded if isinstance(provider, Guarded)}
+    entries = _entries(settings, only, model)
+    return tuple(known.get(entry) or _provider(settings, *entry) for entry in entries)
+
+
+def _entries(settings: Settings, only: str | None, model: str | None) -> list[tuple[str, str | None]]:
     entries = [entry.partition(":") for entry in settings.providers or settings.configured_providers]
     wanted = [(name, named or None) for name, _, named in entries]
     if wanted and wanted[0][1] is None:
@@ -33,7 +54,7 @@ def get_providers(settings: Settings, *, only: str | None = None, model: str | N
         raise NoProvider
     if model is not None:
         wanted[0] = wanted[0][0], model
-    return tuple(_provider(settings, name, named) for name, named in wanted)
+    return wanted
 
 
 def get_provider(settings: Settings, entry: str) -> Provider:

@@ -7,8 +7,16 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Self
 
-from lib.errors import ContextTooLong, ProviderError, ProviderRateLimited, ProviderRefused, ProviderTimeout
+from lib.errors import (
+    ContextTooLong,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderRefused,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
 from lib.providers.base import DEFAULTS, Chunk, Options, PromptMessage, Provider
+from lib.providers.guarded import Guarded
 
 _log = logging.getLogger("parley.providers")
 
@@ -34,8 +42,9 @@ class AnswerStopped(Exception):
 class Fallback:
     """One turn's provider: the first of several that begins to answer.
 
-    A provider that fails before its first chunk is followed by the next; a single one is asked once more. After the
-    first chunk a failure is final, since a second answer would not go on from half of a first.
+    A provider that fails before its first chunk is followed by the next; a single one is asked once more. One whose
+    breaker is open is passed over. After the first chunk a failure is final, since a second answer would not go on from
+    half of a first.
     """
 
     def __init__(self, providers: Sequence[Provider], limits: Limits, *, began: float, again: bool = True) -> None:
@@ -69,28 +78,35 @@ class Fallback:
         Raises:
             AnswerStopped: after `stop`.
             ProviderTimeout: when a limit was passed.
-            ProviderError: the first provider's own, when none began to answer; else that of the one that broke off.
+            ProviderUnavailable: when every provider is taken to be away.
+            ProviderError: that of the first that was asked, when none began to answer; else of the one that broke off.
         """
         failure: ProviderError | None = None
         for provider in self._attempts:
             if failure and provider is self._current and isinstance(failure, _POINTLESS_AGAIN):
                 break
-            self._current, begun = provider, False
+            self._current, attempt = provider, _Attempt(provider, patient=self._is_patient())
             try:
-                async with aclosing(self._watched(provider.stream(messages, options))) as chunks:
-                    async for chunk in chunks:
-                        begun = True
-                        yield chunk
+                with attempt:
+                    async with aclosing(self._watched(attempt.asked.stream(messages, options))) as chunks:
+                        async for chunk in chunks:
+                            if not attempt.begun:
+                                attempt.begins()
+                            yield chunk
             except ProviderError as error:
-                if begun:
+                if attempt.begun:
                     raise
                 _log.warning("%s did not begin to answer: %s", provider.model, error.code)
-                failure = failure or error
+                failure = _first(failure, error)
             else:
-                if begun:
+                if attempt.begun:
                     return
-                failure = failure or ProviderError("The model gave no answer.")
+                failure = _first(failure, ProviderError("The model gave no answer."))
         raise failure or ProviderError
+
+    def _is_patient(self) -> bool:
+        """Whether there is time enough left to take silence for an absence."""
+        return self._deadline - asyncio.get_running_loop().time() >= self._limits.first_token / 2
 
     async def _watched(self, answer: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
         """Yield a provider's chunks; only its silence counts against it, never a slow reader on our side."""
@@ -115,5 +131,53 @@ class Fallback:
                 patience = self._limits.stall
 
 
+class _Attempt:
+    """One call to a provider. What becomes of its beginning is told to the provider's breaker, if there is one.
+
+    Attributes:
+        asked: the provider to ask. One that is taken to be away says so itself.
+        begun: whether it has begun to answer.
+    """
+
+    def __init__(self, provider: Provider, *, patient: bool) -> None:
+        """Begin it. `patient` says whether the provider's silence would say anything of it."""
+        self._call = provider.breaker.enter() if isinstance(provider, Guarded) else None
+        self._patient = patient
+        self.asked = provider.provider if isinstance(provider, Guarded) and self._call else provider
+        self.begun = False
+
+    def begins(self) -> None:
+        """Note that the first of the answer is here. How it goes on says little of whether the next would begin."""
+        self.begun = True
+        if self._call:
+            self._call.answered()
+
+    def __enter__(self) -> None:
+        """Nothing more: it has begun."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Tell the breaker why nothing began; of a reader who left first there is nothing to tell."""
+        if self._call is None:
+            return
+        with self._call as call:
+            if self.begun or not isinstance(error, ProviderError | None):
+                return
+            if not isinstance(error, ProviderTimeout):
+                call.failed(waited=False) if error and error.away else call.answered()
+            elif self._patient:
+                call.failed(waited=True)
+
+
+def _first(failure: ProviderError | None, error: ProviderError) -> ProviderError:
+    """Return which of two failures to tell: the first of somebody who was asked; else who can be asked again sooner."""
+    if failure is None:
+        return error
+    if not isinstance(failure, ProviderUnavailable):
+        return failure
+    if isinstance(error, ProviderUnavailable):
+        return min(failure, error, key=lambda each: each.retry_after or 0)
+    return error
+
+
 # Asking the same provider again at once would give the same error, or take as long to give none.
-_POINTLESS_AGAIN = (ProviderRefused, ProviderRateLimited, ContextTooLong, ProviderTimeout)
+_POINTLESS_AGAIN = (ProviderRefused, ProviderRateLimited, ContextTooLong, ProviderTimeout, ProviderUnavailable)

@@ -28,6 +28,8 @@ QUOTED: Final = 12
 """So many characters in a row that are also in what was sent are taken for a quotation of it."""
 HIDDEN: Final = "[...]"
 LONGEST_RETRY_AFTER: Final = 3600
+GATEWAY: Final = 502
+"""From this status on it is not the model that answers, or it says that it cannot. A 500 may be one prompt's fault."""
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not the JSON that was expected."""
 
@@ -76,7 +78,7 @@ class VendorFault(Exception):
             return ProviderRateLimited(retry_after=self.retry_after)
         if self.status < 500 and _TOO_LONG.search(self.words):
             return ContextTooLong()
-        return ProviderError()
+        return ProviderError(away=self.status >= GATEWAY)
 
 
 @contextmanager
@@ -96,7 +98,9 @@ def faults_as_ours(model: str, sent: Collection[str]) -> Generator[None]:
     except TimeoutError as error:
         ours, words = ProviderTimeout(), type(error).__name__
     except aiohttp.ClientPayloadError as error:
-        ours, words = ProviderError(CUT_SHORT), type(error).__name__
+        ours, words = ProviderError(CUT_SHORT, away=True), type(error).__name__
+    except aiohttp.ClientConnectionError as error:
+        ours, words = ProviderError(away=True), type(error).__name__  # its text may hold the host
     except (aiohttp.ClientError, *UNREADABLE) as error:
         ours, words = ProviderError(), type(error).__name__  # its text may hold the request, and so the key
     else:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from lib.breaker import Breaker
 from lib.errors import RetrievalUnavailable
 from lib.rag import bm25
 from lib.rag.embed import Embedder
@@ -79,12 +80,13 @@ class _Reply(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Retriever:
-    """Searches one collection. Cheap to make, safe to share."""
+    """Searches one collection. Safe to share, and to be shared: it remembers that a service is away."""
 
     query_url: str
     embedder: Embedder
     timeout: float
     api_key: str | None = field(default=None, repr=False)
+    breaker: Breaker = field(default_factory=Breaker, repr=False)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Retriever | None":
@@ -114,19 +116,32 @@ class Retriever:
             mode: by meaning (`dense`), by words (`sparse`), or both, fused by reciprocal rank.
 
         Raises:
-            RetrievalUnavailable: a service failed, or the time budget ran out. The cause is logged.
+            RetrievalUnavailable: a service failed, or the time budget ran out, and the cause is logged; at once while
+                the breaker is open.
         """
-        try:
-            async with asyncio.timeout(self.timeout):
-                return await self._search(_condense(query), team_id, scope, limit, mode)
-        except TimeoutError:
-            _log.warning("documents not searched: no answer within %g s", self.timeout)
-            raise RetrievalUnavailable from None
-        except ServiceFailed as failure:
-            _log.warning("documents not searched: %s", failure)
-            raise RetrievalUnavailable from failure
+        call = self.breaker.enter()
+        if call is None:
+            raise RetrievalUnavailable(retry_after=self.breaker.retry_after)
+        with call:
+            try:
+                async with asyncio.timeout(self.timeout):
+                    found = await self._search(_condense(query), team_id, scope, limit, mode)
+            except TimeoutError:
+                call.failed(waited=True)
+                _log.warning("documents not searched: no answer within %g s", self.timeout)
+                raise RetrievalUnavailable from None
+            except ServiceFailed as failure:
+                call.failed(waited=False) if failure.away else call.answered()
+                _log.warning("documents not searched: %s", failure)
+                raise RetrievalUnavailable from failure
+            if found is not None:
+                call.answered()
+            return found or ()
 
-    async def _search(self, query: str, team_id: UUID, scope: Scope, limit: int, mode: Mode) -> tuple[Passage, ...]:
+    async def _search(
+        self, query: str, team_id: UUID, scope: Scope, limit: int, mode: Mode
+    ) -> tuple[Passage, ...] | None:
+        """Return what is found; None where there is nothing to search for, and no service was asked."""
         sparse = bm25.query_vector(query) if mode != "dense" else None
         dense = await self.embedder.embed_query(query) if mode != "sparse" and query else None
         searches: list[dict[str, Any]] = []
@@ -135,7 +150,7 @@ class Retriever:
         if dense:
             searches.append({"query": dense, "using": DENSE})
         if not searches:
-            return ()
+            return None
         return await self._query(_fused(searches, _filter(team_id, scope), limit), team_id)
 
     async def _query(self, body: dict[str, Any], team_id: UUID) -> tuple[Passage, ...]:

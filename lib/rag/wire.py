@@ -12,8 +12,20 @@ MAX_REPLY: Final = 16 * 1024 * 1024
 """Bytes. A hundred passages are a hundredth of it; more is not an answer."""
 
 
+GATEWAY: Final = 502
+"""From this status on it is not the service that answers, or it says that it cannot. A 500 may be one text's fault."""
+
+
 class ServiceFailed(Exception):
-    """The service could not be used. The message names it and the fault, and holds neither keys nor what was asked."""
+    """The service could not be used. The message names it and the fault, and holds neither keys nor what was asked.
+
+    Attributes:
+        away: whether it was not there at all, whatever it was asked.
+    """
+
+    def __init__(self, message: str, *, away: bool = False) -> None:
+        super().__init__(message)
+        self.away = away
 
 
 async def post[Reply](url: str, body: object, *, service: str, headers: Mapping[str, str], reply: type[Reply]) -> Reply:
@@ -26,10 +38,13 @@ async def post[Reply](url: str, body: object, *, service: str, headers: Mapping[
     try:
         async with await send("POST", url, data=msgspec.json.encode(body), headers=sent) as response:
             if response.status != 200:
-                raise ServiceFailed(f"the {service} answered with status {response.status}")
+                raise ServiceFailed(
+                    f"the {service} answered with status {response.status}", away=response.status >= GATEWAY
+                )
             return msgspec.json.decode(await _read(response, service), type=reply)
     except (aiohttp.ClientError, OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise ServiceFailed(f"the {service} could not be used: {type(error).__name__}") from error
+        away = isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError)
+        raise ServiceFailed(f"the {service} could not be used: {type(error).__name__}", away=away) from error
 
 
 async def _read(response: aiohttp.ClientResponse, service: str) -> bytes:

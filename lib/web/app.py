@@ -65,6 +65,7 @@ STATUS: Final[dict[type[ParleyError], int]] = {
     errors.ProviderError: HTTPStatus.BAD_GATEWAY,
     errors.ProviderTimeout: HTTPStatus.GATEWAY_TIMEOUT,
     errors.ProviderRateLimited: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ProviderUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ContextTooLong: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.AddressRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     ParleyError: HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -1,13 +1,17 @@
 """The order of fallback, and the clock."""
 
 import asyncio
+import socket
+from collections.abc import Sequence
 from contextlib import aclosing
 
 import pytest
 
-from lib.errors import ProviderError, ProviderRefused, ProviderTimeout
-from lib.providers.base import Options, PromptMessage, Text
+from lib.breaker import THRESHOLD, Breaker
+from lib.errors import ProviderError, ProviderRefused, ProviderTimeout, ProviderUnavailable
+from lib.providers.base import Options, PromptMessage, Provider, Text
 from lib.providers.fallback import Fallback, Limits
+from lib.providers.guarded import Guarded
 from lib.providers.openai import OpenAIProvider
 from tests.doubles.openai_server import OpenAIServer
 from tests.doubles.upstream import Script
@@ -24,7 +28,7 @@ async def answer(asked: Fallback) -> str:
     return "".join([chunk.text async for chunk in asked.stream(MESSAGES) if isinstance(chunk, Text)])
 
 
-def fallback(providers: list[OpenAIProvider], limits: Limits, *, again: bool = True) -> Fallback:
+def fallback(providers: Sequence[Provider], limits: Limits, *, again: bool = True) -> Fallback:
     return Fallback(providers, limits, began=asyncio.get_running_loop().time(), again=again)
 
 
@@ -134,3 +138,124 @@ async def test_who_is_asked_once_is_given_up_at_the_end_of_the_turn(openai_doubl
     openai_double.play(Script(stall_at=1))
     with pytest.raises(ProviderTimeout):
         await answer(fallback([provider(openai_double)], Limits(5, 5, 0.2), again=False))
+
+
+def guarded(server: OpenAIServer, model: str = "first") -> Guarded:
+    return Guarded(provider(server, model), ("openai", model))
+
+
+def silent(*providers: Provider) -> Fallback:
+    return fallback(providers, Limits(first_token=0.1, stall=5, whole=5))
+
+
+async def test_a_provider_that_was_silent_is_passed_over_by_the_next_turn(openai_double: OpenAIServer) -> None:
+    first, second = guarded(openai_double), guarded(openai_double, "second")
+    openai_double.play(Script(silent=True), Script.saying("Second."), Script.saying("Second again."))
+    assert await answer(silent(first, second)) == "Second."
+    assert await answer(silent(first, second)) == "Second again."
+    assert models_asked(openai_double) == ["first", "second", "second"]
+    assert (first.breaker.is_open, second.breaker.is_open) == (True, False)
+
+
+async def test_a_turn_whose_providers_are_all_away_fails_at_once_and_says_when_to_come_back(
+    openai_double: OpenAIServer,
+) -> None:
+    openai_double.play(Script(silent=True), Script(silent=True))
+    both = guarded(openai_double), guarded(openai_double, "second")
+    with pytest.raises(ProviderTimeout):
+        await answer(silent(*both))
+    with pytest.raises(ProviderUnavailable) as failure:
+        await answer(silent(*both))
+    assert failure.value.retry_after == 10
+    assert len(openai_double.calls) == 2
+
+
+async def test_the_failure_of_one_that_was_asked_is_told_rather_than_that_another_was_not(
+    openai_double: OpenAIServer,
+) -> None:
+    away, refusing = guarded(openai_double), guarded(openai_double, "second")
+    openai_double.play(Script(silent=True), Script(status=401), Script(status=401))
+    with pytest.raises(ProviderTimeout):
+        await answer(silent(away, refusing))
+    with pytest.raises(ProviderRefused):
+        await answer(silent(away, refusing))
+    assert not refusing.breaker.is_open
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500])
+async def test_what_a_prompt_or_a_setting_may_have_caused_opens_nothing(
+    openai_double: OpenAIServer, status: int
+) -> None:
+    asked = guarded(openai_double)
+    openai_double.play(*[Script(status=status)] * 8)
+    for _ in range(4):
+        with pytest.raises(ProviderError):
+            await answer(fallback([asked], PATIENT))
+    assert not asked.breaker.is_open
+
+
+async def test_gateways_that_answer_in_its_place_open_it(openai_double: OpenAIServer) -> None:
+    asked = guarded(openai_double)
+    openai_double.play(*[Script(status=502)] * THRESHOLD)
+    for _ in range(2):
+        with pytest.raises(ProviderError):
+            await answer(fallback([asked], PATIENT))
+    assert asked.breaker.is_open
+    assert len(openai_double.calls) == THRESHOLD
+
+
+async def test_a_host_that_refuses_connections_is_away() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        asked = Guarded(
+            OpenAIProvider(f"http://127.0.0.1:{nobody.getsockname()[1]}/v1", "key", "first"), ("openai", None)
+        )
+        for _ in range(2):
+            with pytest.raises(ProviderError):
+                await answer(fallback([asked], PATIENT))
+    assert asked.breaker.is_open
+
+
+async def test_how_an_answer_ends_that_has_begun_is_not_held_against_the_next(openai_double: OpenAIServer) -> None:
+    asked = guarded(openai_double)
+    openai_double.play(*[Script(stall_at=2)] * THRESHOLD)
+    turns = [answer(fallback([asked], Limits(5, 0.1, 5))) for _ in range(THRESHOLD)]
+    assert [type(end) for end in await asyncio.gather(*turns, return_exceptions=True)] == [ProviderTimeout] * THRESHOLD
+    assert not asked.breaker.is_open
+
+
+async def test_one_turn_asks_again_after_a_window_and_the_others_do_not_wait_for_it(
+    openai_double: OpenAIServer,
+) -> None:
+    asked = Guarded(provider(openai_double), ("openai", None), Breaker(window=0))
+    openai_double.play(Script(silent=True), Script(silent=True), Script.saying("Back."))
+    with pytest.raises(ProviderTimeout):
+        await answer(silent(asked))
+    probe = asyncio.ensure_future(answer(fallback([asked], PATIENT)))
+    await openai_double.next_call()
+    await openai_double.next_call()
+    with pytest.raises(ProviderUnavailable):
+        await answer(silent(asked))
+    probe.cancel()
+    await asyncio.wait([probe])
+    assert await answer(silent(asked)) == "Back."
+    assert not asked.breaker.is_open
+
+
+async def test_what_is_asked_beside_the_turns_is_neither_a_probe_nor_a_witness(openai_double: OpenAIServer) -> None:
+    asked = Guarded(provider(openai_double), ("openai", None), Breaker(window=0))
+    openai_double.play(Script(silent=True))
+    with pytest.raises(ProviderTimeout):
+        await answer(silent(asked))
+    with pytest.raises(ProviderUnavailable):
+        async for _ in asked.stream(MESSAGES):
+            pass
+    assert len(openai_double.calls) == 1
+
+
+async def test_a_turn_that_has_little_time_left_does_not_take_silence_for_absence(openai_double: OpenAIServer) -> None:
+    asked = guarded(openai_double)
+    openai_double.play(Script(silent=True))
+    with pytest.raises(ProviderTimeout):
+        await answer(fallback([asked], Limits(first_token=5, stall=5, whole=0.1)))
+    assert not asked.breaker.is_open
