@@ -92,7 +92,7 @@ class Spool:
     @classmethod
     def from_settings(cls, settings: Settings, seal: Callable[[], "Seal"]) -> Self | None:
         """Return the spool of a deployment; None where turns wait nowhere."""
-        place = _place(settings)
+        place = place_of(settings)
         if place is None:
             return None
         return cls(
@@ -247,7 +247,8 @@ class Spool:
         return self._open_storage()
 
 
-def _place(settings: Settings) -> str | None:
+def place_of(settings: Settings) -> str | None:
+    """Return where turns wait, as `SPOOL_URL` writes it; None where they wait nowhere."""
     if settings.spool_url:
         return None if settings.spool_url == NO_SPOOL else settings.spool_url
     if settings.s3_bucket:

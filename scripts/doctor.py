@@ -25,6 +25,7 @@ from scripts.checkup.database import check_database
 from scripts.checkup.finding import Finding, bounded
 from scripts.checkup.providers import check_providers
 from scripts.checkup.search import check_search
+from scripts.checkup.spool import check_spool
 from scripts.checkup.storage import check_storage
 from scripts.checkup.traces import check_traces
 from scripts.checkup.variables import check_variables, secrets_of
@@ -74,6 +75,7 @@ async def check(settings: Settings, *, complete: bool) -> list[Finding]:
             bounded("search", check_search(settings)),
             bounded("provider", check_providers(settings, complete=complete)),
             bounded("bucket", check_storage(settings)),
+            bounded("spool", check_spool(settings)),
             bounded("traces", check_traces(settings)),
         )
     finally:

@@ -4,11 +4,12 @@ The turns are counters that begin at midnight in UTC, counted in the database: e
 reads the rows of one day at most, and to Prometheus midnight is a restart, which `rate` and `increase` understand.
 """
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 import psutil
 from prometheus_client import CollectorRegistry, generate_latest
@@ -22,20 +23,25 @@ from lib.errors import DatabaseBusy, DatabaseUnavailable, ReportTooLong
 from lib.health.about import about
 from lib.health.checks import Checks, read_all
 from lib.health.probe import Dependency, Reading
+from lib.room import Standing
+from lib.spool import Count, Spool
 from lib.store.turn_counts import EDGES, TurnCounts, TurnGroup, today
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _log = logging.getLogger("parley.health")
 
 
-async def exposition(database: Database, checks: Checks, reach: Reach) -> bytes:
+async def exposition(database: Database, checks: Checks, spool: Spool | None, reach: Reach) -> bytes:
     """Return the metrics in Prometheus's text format. What cannot be found out now is left out.
+
+    What waits in the spool is of all teams, and told with the deployment's own numbers alone.
 
     Raises:
         Forbidden: whoever asks is no administrator any more.
         DatabaseUnavailable: whether they still are cannot be asked; `ReportTooLong` likewise.
     """
-    readings = await read_all(checks.thorough)
+    spool = spool if reach is EVERY_TEAM else None
+    readings, standing = await asyncio.gather(read_all(checks.thorough), _standing(spool))
     counts = None
     try:
         if readings["database"].status == "down":
@@ -47,18 +53,26 @@ async def exposition(database: Database, checks: Checks, reach: Reach) -> bytes:
             raise
         _log.warning("metrics without turns: %s", error.code)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Told(readings, counts))
+    registry.register(_Told(readings, counts, spool, standing))
     return generate_latest(registry)
+
+
+async def _standing(spool: Spool | None) -> Standing | None:
+    return await spool.standing() if spool else None
 
 
 @dataclass(frozen=True, eq=False)  # a registry keeps its collectors by identity
 class _Told(Collector):
     readings: Mapping[Dependency, Reading]
     counts: TurnCounts | None
+    spool: Spool | None
+    standing: Standing | None
 
     def collect(self) -> Iterator[Metric]:
         yield from _dependencies(self.readings)
         yield from _instance()
+        if self.spool is not None:
+            yield from _spool(self.spool, self.standing)
         yield GaugeMetricFamily(
             "parley_turns_counted", "Whether the turns below could be counted for this scrape.", self.counts is not None
         )
@@ -106,6 +120,28 @@ def _instance() -> Iterator[Metric]:
     yield GaugeMetricFamily("parley_instance_memory_bytes", "Resident memory of it.", process.memory_info().rss)
     used = process.cpu_times()
     yield GaugeMetricFamily("parley_instance_cpu_seconds", "Processor time it has used.", used.user + used.system)
+
+
+def _spool(spool: Spool, standing: Standing | None) -> Iterator[Metric]:
+    limits = {"records": spool.room.max_records, "bytes": spool.room.max_bytes}
+    for unit, limit in limits.items():
+        yield GaugeMetricFamily(f"parley_spool_limit_{unit}", "What may wait in the spool, with what is aside.", limit)
+    if standing is not None:
+        records = {"waiting": standing.waiting, "aside": standing.aside}
+        used = {"waiting": standing.waiting_bytes, "aside": standing.aside_bytes}
+        yield _gauge("parley_spool_records", "Turns that wait for the database, or were set aside.", "state", records)
+        yield _gauge("parley_spool_bytes", "Bytes that they take.", "state", used)
+    counted = {became: spool.counts[became] for became in get_args(Count)}
+    yield _gauge(
+        "parley_instance_spool_turns", "Turns at the spool of what answered, since it began.", "event", counted
+    )
+
+
+def _gauge(name: str, says: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, says, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
 
 
 def _turns(groups: Sequence[TurnGroup]) -> Iterator[Metric]:

@@ -21,6 +21,7 @@ from scripts.checkup.database import check_database, clock
 from scripts.checkup.finding import Finding, bounded
 from scripts.checkup.providers import check_providers
 from scripts.checkup.search import check_search
+from scripts.checkup.spool import check_spool
 from scripts.checkup.storage import check_storage
 from scripts.checkup.traces import check_traces
 from scripts.checkup.variables import check_variables
@@ -436,6 +437,38 @@ async def test_a_bucket_that_cannot_be_used(bucket: Bucket, tmp_path: Path) -> N
     assert said["bucket"][1].endswith(": see DATA_DIR.")
 
 
+async def test_where_turns_wait_is_tried_and_left_empty(bucket: Bucket) -> None:
+    said = await found("spool", check_spool(settings_of(**bucket.settings)))
+    assert said == {"spool": ("ok", f"s3://{bucket.folder.name}/spool: written, listed and deleted, 0 turns wait")}
+    assert bucket.is_empty()
+
+
+async def test_turns_that_wait_nowhere_or_on_a_disk_or_were_set_aside_are_told(bucket: Bucket, tmp_path: Path) -> None:
+    said = await found("spool", check_spool(production()))
+    assert said["spool"] == (
+        "warning",
+        "There is none, so answers are lost while the database is away: set S3_BUCKET or SPOOL_URL.",
+    )
+    assert (await found("spool", check_spool(production(spool_url="off", **bucket.settings))))["spool"][0] == "warning"
+    said = await found("spool", check_spool(production(spool_url=str(tmp_path))))
+    assert (said["spool"][0], said["spool: place"][0]) == ("ok", "warning")
+    for state in ("waiting", "aside"):
+        (tmp_path / "spool" / state).mkdir(parents=True)
+        (tmp_path / "spool" / state / "1").touch()
+    said = await found("spool", check_spool(settings_of(data_dir=tmp_path)))
+    assert said["spool"][1].endswith(" 1 turns wait")
+    assert (said["spool: aside"][0], said["spool: aside"][1][:24]) == ("warning", "1 turns are set aside: s")
+
+
+async def test_a_spool_that_cannot_be_used(bucket: Bucket, tmp_path: Path) -> None:
+    said = await found("spool", check_spool(settings_of(**(bucket.settings | {"S3_SECRET_KEY": "wrong"}))))
+    assert said["spool"][0] == "failed"
+    assert said["spool"][1].endswith("SignatureDoesNotMatch: see SPOOL_URL, S3_BUCKET, S3_ENDPOINT and their keys.")
+    (tmp_path / "file").touch()
+    said = await found("spool", check_spool(settings_of(spool_url=str(tmp_path / "file"))))
+    assert (said["spool"][0], said["spool"][1][-29:]) == ("failed", ": see SPOOL_URL and DATA_DIR.")
+
+
 async def test_a_collector_of_traces() -> None:
     assert await found("traces", check_traces(settings_of())) == {"traces": ("ok", "off")}
     async with OtlpCollector() as collector:
@@ -470,7 +503,8 @@ async def test_a_check_that_hangs_or_breaks_ends_and_says_nothing_it_should_not(
 async def test_every_part_is_checked(database_url: str, openai_double: OpenAIServer) -> None:
     findings = await check(settings_of(database_url, openai_double.base_url), complete=False)
     assert {one.check.partition(":")[0] for one in findings} >= {
-        *("secrets", "origins", "variables", "database", "clock", "vector store", "provider", "bucket", "traces")
+        *("secrets", "origins", "variables", "database", "clock", "vector store", "provider", "bucket"),
+        *("spool", "traces"),
     }
 
 

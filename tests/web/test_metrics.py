@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -359,6 +360,33 @@ async def test_a_scrape_tells_how_everything_is_and_which_instance_answered(parl
     assert samples(metrics["parley_turns_counted"]) == {(): 1}
     assert samples(metrics["parley_instance_memory_bytes"])[()] > 10_000_000
     assert metrics["parley_instance"].samples[0].labels["platform"] == "other"
+
+
+async def test_a_scrape_of_the_deployment_tells_what_waits_in_the_spool_and_a_teams_does_not(
+    deploy: Deploy, proxy: PostgresProxy, tmp_path: Path
+) -> None:
+    parley = await deploy(DATABASE_URL=proxy.url, spool_max_records=2, spool_max_mb=1)
+    await parley.sign_up(role="admin")
+    assert [name for name in await scraped(parley) if "spool" in name] == []
+    assert samples((await scraped(parley, **AS_A_SERVER))["parley_spool_records"]) == {("waiting",): 0, ("aside",): 0}
+    proxy.refuse()
+    asked = [(await parley.ask()).json()["response"]["spooled"] for _ in range(3)]
+    assert asked == [True, True, False]
+    parley.instance.spool.room.changed()  # pyright: ignore[reportOptionalMemberAccess]
+    metrics = await scraped(parley, **AS_A_SERVER)
+    assert samples(metrics["parley_spool_records"]) == {("waiting",): 2, ("aside",): 0}
+    size = sum(path.stat().st_size for path in (tmp_path / "spool").rglob("*") if path.is_file())
+    assert samples(metrics["parley_spool_bytes"]) == {("waiting",): size, ("aside",): 0}
+    limits = [samples(metrics[f"parley_spool_limit_{unit}"]) for unit in ("records", "bytes")]
+    assert limits == [{(): 2}, {(): 1_000_000}]
+    here = samples(metrics["parley_instance_spool_turns"])
+    assert (here["spooled",], here["full",], here["unwritable",], here["kept",]) == (2, 1, 0, 0)
+
+
+async def test_what_waits_in_storage_that_is_away_is_left_out(parley: Deployment) -> None:
+    metrics = await scraped(parley, **AS_A_SERVER)
+    assert "parley_spool_records" not in metrics
+    assert samples(metrics["parley_spool_limit_records"]) == {(): 10_000}
 
 
 async def test_while_the_database_is_away_a_scrape_and_the_machines_numbers_are_still_answered(

@@ -77,5 +77,5 @@ async def prometheus(admin: Admin, instance: ThisInstance) -> Response:
     """Tell a Prometheus the turns of today, how what we depend on is, and this instance."""
     from lib.metrics.exposition import CONTENT_TYPE, exposition
 
-    text = await exposition(instance.database, instance.checks, admin.reach())
+    text = await exposition(instance.database, instance.checks, instance.spool, admin.reach())
     return Response(text, media_type=CONTENT_TYPE)
