@@ -1,6 +1,7 @@
 """The jobs, as a schedule calls them."""
 
 import asyncio
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -13,6 +14,8 @@ from tests.doubles.proxy import PostgresProxy
 from tests.fixtures.web import CRON_SECRET, INTERNAL_KEY, Deploy, Deployment, Rows
 
 REAP = "/api/v1/jobs/reap"
+REPLAY = "/api/v1/jobs/replay"
+NOTHING = dict.fromkeys(("kept", "known", "refused", "later", "aside", "left"), 0)
 SCHEDULE = {"Authorization": f"Bearer {CRON_SECRET}"}
 
 UNFINISHED = """
@@ -119,6 +122,63 @@ async def test_what_has_long_been_over_is_deleted(
     assert {"deleted 2 sessions that are over", "deleted 1 limits that are over"} <= set(caplog.messages)
 
 
+async def spooled(deploy: Deploy, proxy: PostgresProxy) -> Deployment:
+    """Return a Parley where a guest's two turns wait, on a database that is there again."""
+    proxy.refuse()
+    away = await deploy(DATABASE_URL=proxy.url)
+    for _ in range(2):
+        assert (await away.ask()).json()["response"]["spooled"] is True
+    proxy.heal()
+    return await deploy(DATABASE_URL=proxy.url)
+
+
+async def test_turns_that_wait_are_brought_in_by_get_and_post_and_twice_at_once(
+    deploy: Deploy, proxy: PostgresProxy
+) -> None:
+    parley = await spooled(deploy, proxy)
+    answers = await asyncio.gather(*(parley.client.request(how, REPLAY, headers=SCHEDULE) for how in ("GET", "POST")))
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert sum(answer.json()["kept"] for answer in answers) == 2
+    assert (await parley.client.get(REPLAY, headers=SCHEDULE)).json() == NOTHING
+
+
+async def test_what_was_set_aside_comes_back_when_the_job_is_told_to(
+    deploy: Deploy, proxy: PostgresProxy, tmp_path: Path
+) -> None:
+    parley = await spooled(deploy, proxy)
+    without_key = await deploy(seal_key="another-sealing-key-of-the-tests-0123456789")
+    assert (await without_key.client.get(REPLAY, headers=SCHEDULE)).json() == NOTHING | {"aside": 2}
+    assert (await parley.client.get(REPLAY, headers=SCHEDULE)).json() == NOTHING
+    assert (await parley.client.post(f"{REPLAY}?aside=true", headers=SCHEDULE)).json() == NOTHING | {"kept": 2}
+    assert [path for path in (tmp_path / "spool").rglob("*") if path.is_file()] == []
+
+
+async def test_where_turns_wait_nowhere_there_is_nothing_to_bring_in(deploy: Deploy) -> None:
+    parley = await deploy(spool_url="off")
+    assert (await parley.client.get(REPLAY, headers=SCHEDULE)).json() == NOTHING
+
+
+async def test_a_replay_that_finds_nothing_asks_no_database(deploy: Deploy, proxy: PostgresProxy) -> None:
+    parley = await deploy(DATABASE_URL=proxy.url)
+    assert (await parley.client.get(REPLAY, headers=SCHEDULE)).json() == NOTHING
+    assert proxy.connections == 0
+
+
+async def test_a_replay_that_cannot_go_on_says_what_is_away(
+    deploy: Deploy, proxy: PostgresProxy, tmp_path: Path
+) -> None:
+    await spooled(deploy, proxy)
+    proxy.refuse()
+    parley = await deploy(DATABASE_URL=proxy.url)
+    answer = await parley.client.get(REPLAY, headers=SCHEDULE)
+    assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+    (tmp_path / "file").touch()
+    parley = await deploy(spool_url=str(tmp_path / "file"))
+    answer = await parley.client.get(REPLAY, headers=SCHEDULE)
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
+
+
+@pytest.mark.parametrize("job", [REAP, REPLAY])
 @pytest.mark.parametrize(
     "headers",
     [
@@ -130,9 +190,9 @@ async def test_what_has_long_been_over_is_deleted(
         {"X-Internal-API-Key": INTERNAL_KEY},
     ],
 )
-async def test_nobody_but_the_schedule_runs_a_job(parley: Deployment, headers: dict[str, str]) -> None:
+async def test_nobody_but_the_schedule_runs_a_job(parley: Deployment, headers: dict[str, str], job: str) -> None:
     encoded = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
-    refused = await parley.client.get(REAP, headers=encoded)
+    refused = await parley.client.get(job, headers=encoded)
     assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
 
 
