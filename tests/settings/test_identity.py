@@ -149,7 +149,7 @@ def encrypted(key: str) -> str:
         ("RS256", public_of(key_of("RS256")), "is no private key in PEM"),
         ("EdDSA", "a secret", "is no private key in PEM"),
         ("EdDSA", encrypted(key_of("EdDSA")), "is encrypted: give it without a passphrase"),
-        ("EdDSA", key_of("EdDSA")[:60], "is no private key in PEM"),
+        pytest.param("EdDSA", key_of("EdDSA")[:60], "is no private key in PEM", id="EdDSA-cut short"),
     ],
 )
 def test_a_private_key_that_cannot_sign_is_refused(read: Read, pair: str, key: str, why: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -90,7 +90,15 @@ async def test_a_route_lets_in_whom_it_is_for_and_tells_the_others_why_not(
 
 @pytest.mark.parametrize(
     "credential",
-    ["Bearer x", "Bearer", "Bearer a.b.c", "Basic dXNlcjpwYXNz", "Bearer parley_x_y", f"Bearer {uuid4()}", "x"],
+    [
+        "Bearer x",
+        "Bearer",
+        "Bearer a.b.c",
+        "Basic dXNlcjpwYXNz",
+        "Bearer parley_x_y",
+        "Bearer 0b2f4a55-8c1d-4f6e-9a37-5d1c0e7b9f42",
+        "x",
+    ],
 )
 async def test_a_credential_that_does_not_hold_is_never_taken_for_a_guests(parley: Deployment, credential: str) -> None:
     asker = Asker(parley.url, headers={"Authorization": credential})
