@@ -174,7 +174,12 @@ def _program(name: str) -> str:
             shutil.copytree(folder, draft / folder.name, ignore=shutil.ignore_patterns("include", "*.a"))
         for path in (draft, *draft.rglob("*")):
             path.chmod(0o755)
-        draft.rename(copy)
+        try:
+            draft.rename(copy)
+        except OSError:  # another server's start was quicker
+            if not copy.exists():
+                raise
+            shutil.rmtree(draft)
     return str(copy / program)
 
 
