@@ -48,14 +48,16 @@ async def reap(database: Database) -> int:
 async def _close_written(database: Database, until: float) -> int:
     """Close the answers of which something was kept; return how many they were.
 
-    Of two runs at once, the one that comes too late closes nothing, and leaves the rest to the other.
+    Of runs at once, one that comes too late for a whole batch leaves the rest to the others. Who closed some of a full
+    batch looks for more, so that whoever closed the last of it does.
     """
-    closed, in_batch = 0, unfinished.BATCH_WRITTEN
-    while in_batch == unfinished.BATCH_WRITTEN and time.monotonic() < until:
+    closed, more = 0, True
+    while more and time.monotonic() < until:
         async with database.one_statement(EVERY_TEAM) as connection:
             found = await unfinished.find_written(connection)
         in_batch = sum([await _close(database, answer) for answer in found if time.monotonic() < until])
         closed += in_batch
+        more = len(found) == unfinished.BATCH_WRITTEN and in_batch > 0
     return closed
 
 
