@@ -4,10 +4,9 @@ Three hundred teams are small, and one is not, which the planner takes for as sm
 read is bounded by what it answers with.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import psycopg
@@ -23,6 +22,7 @@ from lib.store.conversations import Owner, Wanted
 from lib.store.messages import Place
 from lib.turns import Branch, TurnRecord
 from scripts.init_db import upgrade
+from tests.fixtures.postgres import own_database
 
 
 @dataclass
@@ -97,12 +97,10 @@ class Skewed:
 
 
 @pytest.fixture(scope="module")
-def skewed_url(server_url: str) -> str:
-    with psycopg.connect(server_url, autocommit=True) as server:
-        server.execute("CREATE DATABASE skewed")
-    url = urlsplit(server_url)._replace(path="/skewed").geturl()
-    upgrade(url)
-    return url
+def skewed_url(server_url: str) -> Generator[str]:
+    with own_database(server_url) as url:
+        upgrade(url)
+        yield url
 
 
 @pytest.fixture(scope="module")
