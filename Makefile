@@ -14,8 +14,10 @@ ingest: .venv/local.stamp  ## the files and folders PATHS into what `make dev` s
 doctor: .venv/local.stamp  ## checks an environment before a deploy; with DEV=1, what `make dev` runs
 	@$(PYTHON) $(if $(DEV),-m local.beside) scripts/doctor.py $(ARGS)
 
-test: .venv/dev.stamp  ## every test, or those of ARGS
-	@$(PYTHON) -m pytest $(ARGS)
+# One process has started sooner than several, each with servers of its own: they are for all tests, not for some.
+test: PROCESSES = $(if $(ARGS),0,2)
+test: .venv/dev.stamp  ## every test in PROCESSES processes (2), or those of ARGS
+	@$(PYTHON) -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
 
 check: .venv/dev.stamp  ## format, lint, types
 	@$(PYTHON) -m ruff format --check .

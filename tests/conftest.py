@@ -7,6 +7,7 @@ settings.register_profile("parley", deadline=None)
 settings.load_profile("parley")
 
 pytest_plugins = [
+    "tests.fixtures.alone",
     "tests.fixtures.model",
     "tests.fixtures.postgres",
     "tests.fixtures.providers",

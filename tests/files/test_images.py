@@ -127,6 +127,7 @@ def test_a_uri_that_holds_no_picture_is_refused(uri: str) -> None:
         read_data_uri(uri)
 
 
+@pytest.mark.alone
 def test_the_head_of_a_data_uri_has_an_end_and_is_refused_at_once_beyond_it() -> None:
     encoded = base64.b64encode(PNG).decode()
     longest = "data:image/png" + ";x=y" * 70 + ";base64"

@@ -143,6 +143,7 @@ async def test_all_of_a_stream_is_there_before_its_spans_are_sent(traced: Deploy
         collector.answering.set()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("path", ["/api/v1/chat", "/api/v1/chat/stream"])
 async def test_a_collector_that_is_silent_holds_an_answer_up_for_half_a_second_at_most(
     traced: Deployment, collector: OtlpCollector, path: str
@@ -158,6 +159,7 @@ async def test_a_collector_that_is_silent_holds_an_answer_up_for_half_a_second_a
     assert time.monotonic() - began < FLUSH / 2, "it is known to be silent, and not waited for"
 
 
+@pytest.mark.alone
 async def test_a_collector_that_trickles_is_waited_for_once(deploy: Deploy) -> None:
     ended = asyncio.Event()
 

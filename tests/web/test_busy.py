@@ -5,12 +5,15 @@ import statistics
 import time
 from uuid import uuid4
 
+import pytest
+
 from lib.auth.passwords import MOST_NEW, MOST_WAITING, verify_password
 from tests.fixtures.web import PASSWORD, Deployment
 
 LOG_INS = 20
 
 
+@pytest.mark.alone
 async def test_with_twenty_log_ins_in_flight_health_answers_at_once_and_all_are_served(parley: Deployment) -> None:
     account = {"email": f"{uuid4().hex}@example.com", "password": PASSWORD}
     await parley.client.post("/auth/register", json=account)

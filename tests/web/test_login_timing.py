@@ -4,11 +4,14 @@ import time
 from itertools import product
 from uuid import uuid4
 
+import pytest
+
 from tests.fixtures.web import PASSWORD, Deployment, Rows
 
 ROUNDS = 16
 
 
+@pytest.mark.alone
 async def test_a_known_an_unknown_and_an_inactive_user_are_refused_in_times_that_mix(
     parley: Deployment, rows: Rows
 ) -> None:

@@ -7,6 +7,8 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from tests.doubles.openai_server import OpenAIServer
 from tests.doubles.upstream import Script
 from tests.fixtures.people import Asker, someone
@@ -29,6 +31,7 @@ async def reading_nothing(asker: Asker, path: str) -> AsyncGenerator[None]:
         yield
 
 
+@pytest.mark.alone
 async def test_an_answer_that_nobody_reads_is_stopped_all_the_same_and_logged_once(
     parley: Deployment, openai_double: OpenAIServer, rows: Rows
 ) -> None:

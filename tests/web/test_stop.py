@@ -27,6 +27,7 @@ async def answering(
     return path, shown.json()["messages"][-1]["id"], sending
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("stall_at", [0, 2])
 async def test_it_stops_within_a_second_from_another_instance_and_keeps_what_there_is(
     deploy: Deploy, openai_double: OpenAIServer, rows: Rows, stall_at: int
