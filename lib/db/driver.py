@@ -64,6 +64,18 @@ class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
         super().__init__(*arguments, **options)
         self.cursor_factory = Cursor
 
+    @classmethod
+    async def connect(cls, *arguments: Any, **options: Any) -> Self:
+        """Connect, and leave no half of a connection behind.
+
+        psycopg's own frames hold the socket, and are part of a cycle with the error that they raise: the server would
+        be left waiting until the garbage collector comes by.
+        """
+        try:
+            return await super().connect(*arguments, **options)
+        except BaseException as error:
+            raise error.with_traceback(None)  # noqa: B904 - it is the same
+
 
 def is_unfit(error: BaseException | None) -> bool:
     """Say whether a server answers, and is not fit to serve us.
