@@ -26,6 +26,7 @@ S3: Final = "s3://"
 _CODE: Final = re.compile(r"<Code>(\w{1,64})</Code>")
 _ERRNO: Final = re.compile(r"\(os error (\d{1,3})\)")
 _NO_BUCKET: Final = "NoSuchBucket"
+_NO_KEY: Final = "<Code>NoSuchKey</Code>"
 _REFUSALS: Final = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
 
 _log = logging.getLogger("parley.files")
@@ -111,8 +112,8 @@ class Storage:
                 try:
                     found = await self.store.get_async(key)
                     return bytes(await found.bytes_async())
-                except FileNotFoundError as error:
-                    if _NO_BUCKET in str(error):
+                except Exception as error:
+                    if not _is_gone(error):
                         raise
                     return None
 
@@ -126,8 +127,8 @@ class Storage:
             async with asyncio.timeout(self.limits.operation):
                 try:
                     await self.store.delete_async(key)
-                except FileNotFoundError as error:
-                    if _NO_BUCKET in str(error):
+                except Exception as error:
+                    if not _is_gone(error):
                         raise
 
     async def list_below(self, prefix: str, *, limit: int) -> list[Stored]:
@@ -233,6 +234,12 @@ def _faults_as_ours(doing: str) -> Generator[None]:
         return
     _log.warning("object storage, %s: it %s", doing, reason)
     raise StorageUnavailable(reason) from None
+
+
+def _is_gone(error: Exception) -> bool:
+    """Tell that there is no such object, which may also vanish while it is read; that there is no bucket is worse."""
+    said = str(error)
+    return _NO_KEY in said or (isinstance(error, FileNotFoundError) and _NO_BUCKET not in said)
 
 
 def _of_code(code: str) -> str:
