@@ -21,7 +21,7 @@ from lib.db.tenant import Preface, Reach
 from lib.errors import DatabaseUnavailable, ReportTooLong
 
 POOL_SIZE: Final = 4
-"""Connections an instance may hold, unless it is told otherwise. A turn needs one for a few milliseconds, twice."""
+"""Connections there may be, where nobody says how many. A turn needs one for a few milliseconds, twice."""
 REPORT: Final = 2.0
 """Seconds a report may run in the server: less than an errand's budget, so that it is the server that gives up."""
 FAREWELL: Final = 0.5

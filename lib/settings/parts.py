@@ -31,6 +31,9 @@ class Parts(Base):
         validation_alias=AliasChoices("NEON_DATABASE_URL", "DATABASE_URL"),
         description="Postgres; NEON_DATABASE_URL wins over DATABASE_URL. `make dev` runs its own when neither is set",
     )
+    database_pool_size: int = Field(
+        default=4, ge=1, le=100, description="connections to Postgres that one instance may hold at once"
+    )
     qdrant_url: str | None = Field(
         default=None, description="vector store; without one, answers come without passages. `make dev` runs its own"
     )

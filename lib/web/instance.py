@@ -40,7 +40,11 @@ class Instance:
         from lib.db.session import Database
 
         url = self.settings.database_url
-        return Database(url.get_secret_value() if url else None, recovered=self._replay)
+        return Database(
+            url.get_secret_value() if url else None,
+            pool_size=self.settings.database_pool_size,
+            recovered=self._replay,
+        )
 
     def _replay(self) -> None:
         """Bring in the turns that wait: the database answers again. Nobody waits for that."""
