@@ -12,7 +12,7 @@ from uuid import UUID
 
 from lib.errors import StorageUnavailable
 from lib.files.storage import S3, Limits, Storage, Stored
-from lib.room import Room, Standing
+from lib.room import ListBelow, Room, Standing
 from lib.settings import NO_SPOOL, Settings
 from lib.spooled import Name, Replayed, TooNew, Unreadable, read, waiting_under, write
 from lib.turns import EndedTurn
@@ -171,7 +171,7 @@ class Spool:
         self._replaying = True
         quiet, begun = self._keeping == 0, self._begun
         try:
-            replayed = await self._replay(self._replay_within(database, within, most), aside)
+            replayed = await self._replay(self._replay_within(database, within, most, self._list_below), aside)
         except StorageUnavailable as error:
             self._in_vain = True
             return Replayed(left=self._left, halted=error)
@@ -190,9 +190,9 @@ class Spool:
         """
         running = self._replaying
         try:
-            replay = self._replay_within(database, FIND, RECORDS)
+            replay = self._replay_within(database, FIND, RECORDS, self._list_at_once)
             await replay.run(conversation_id)
-        except StorageUnavailable:
+        except (StorageUnavailable, TimeoutError):
             return False
         self._count(replay)
         return running or replay.gone > 0
@@ -209,12 +209,12 @@ class Spool:
         finally:
             self._count(replay)
 
-    def _replay_within(self, database: "Database", seconds: float, most: int) -> "Replay":
+    def _replay_within(self, database: "Database", seconds: float, most: int, list_below: ListBelow) -> "Replay":
         from lib.jobs.replay import Replay
 
         until = time.monotonic() + seconds
         return Replay(
-            self._list_below, self._storage, self._seal(), database, until=until, most=most, retention=self._retention
+            list_below, self._storage, self._seal(), database, until=until, most=most, retention=self._retention
         )
 
     def _count(self, replay: "Replay") -> None:
@@ -241,6 +241,10 @@ class Spool:
 
     async def _list_below(self, prefix: str) -> list[Stored]:
         return await self._storage.list_below(prefix, limit=LISTED)
+
+    async def _list_at_once(self, prefix: str) -> list[Stored]:
+        async with asyncio.timeout(FIND):
+            return await self._list_below(prefix)
 
     @cached_property
     def _storage(self) -> Storage:

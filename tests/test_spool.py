@@ -568,14 +568,18 @@ async def test_a_storage_that_is_away_takes_nothing_and_says_so_in_time(
         spool = spool_of(bucket.settings | {"S3_ENDPOINT": endpoint})
         turn = ended(user_id, key=TurnKey(KEY, KEY))
         began = time.monotonic()
-        assert await spool.keep(turn) is False
+        replaying = asyncio.create_task(spool.replay(database))
+        answers = await asyncio.gather(
+            spool.keep(turn),
+            spool.find(KEY),
+            spool.standing(),
+            spool.replay_conversation(database, turn.turn.conversation_id),
+        )
         assert time.monotonic() - began < KEEP + 0.5
+        assert answers == [False, None, None, False]
         assert (spool.counts["unwritable"], spool.holds) == (1, True)
         assert f"turn {turn.turn.answer_id} is lost: the spool is unwritable" in caplog.text
-        assert await spool.find(KEY) is None
-        assert await spool.standing() is None
-        assert not await spool.replay_conversation(database, turn.turn.conversation_id)
-        replayed = await spool.replay(database)
+        replayed = await replaying
     assert (replayed.left, type(replayed.halted), spool.holds, spool.due) == (0, StorageUnavailable, True, False)
 
 
