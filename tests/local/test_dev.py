@@ -85,8 +85,8 @@ def ingest_beside(data: Path, folder: Path, name: str, text: str) -> None:
 
 def found_first(url: str, content: str) -> str:
     """Ask, and return the first source. The answer, which the small model takes long to begin, is not waited for."""
-    asked = {"json": {"message": {"content": content}}, "timeout": 120}
-    with httpx.stream("POST", f"{url}/api/v1/chat/stream?protocol=native", **asked) as response:
+    path, question = "/api/v1/chat/stream?protocol=native", {"message": {"content": content}}
+    with httpx.stream("POST", f"{url}{path}", json=question, timeout=120) as response:
         lines = response.iter_lines()
         assert "event: sources" in lines
         return next(json.loads(line[6:])["sources"][0]["uri"] for line in lines if line.startswith("data: "))
