@@ -18,6 +18,7 @@ class PostgresProxy:
     Attributes:
         connections: how many were ever accepted.
         messages: how many times a client has spoken: its round trips.
+        lag: seconds by which each of the server's replies is late.
     """
 
     def __init__(self, database_url: str) -> None:
@@ -33,6 +34,7 @@ class PostgresProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self.connections = 0
         self.messages = 0
+        self.lag = 0.0
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
@@ -96,6 +98,8 @@ class PostgresProxy:
         while data := await reader.read(65536):
             self.messages += counted
             await self._live.wait()
+            if self.lag and not counted:
+                await asyncio.sleep(self.lag)
             if self._swallowing and not counted:
                 self._swallowing = False
                 writer.transport.abort()
