@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -77,11 +78,17 @@ async def keep_question(
             return await _begin(connection, turn, busy, hit)
     except DatabaseUnavailable:
         if turn.branch or turn.agent_id:
-            # It may have been heard all the same; nobody is going to write its answer.
-            failed = TurnResult("failed", "", error_code=DatabaseUnavailable.code)
-            await unhindered(_save(database, EndedTurn(turn, failed, begun=True)))
+            await unhindered(_close_unheard(database, turn))
             raise
         return turn, None
+
+
+async def _close_unheard(database: Database, turn: TurnRecord) -> None:
+    """End a turn whose beginning may have been heard all the same: nobody is going to write its answer."""
+    failed = TurnResult("failed", "", error_code=DatabaseUnavailable.code)
+    with suppress(DatabaseUnavailable, DatabaseBusy):
+        async with database.one_statement(Tenant(turn.team_id)) as connection:
+            await answers.finish(connection, turn, failed, by_writer=False)
 
 
 async def _begin(connection: Connection, turn: TurnRecord, busy: float, hit: Hit | None) -> tuple[TurnRecord, Begun]:

@@ -184,3 +184,9 @@ async def test_a_turn_takes_its_key_back_from_a_retry_that_came_to_nothing(late:
     assert await late.replay(again) == "known"
     (kept,) = await late.rows("SELECT answer_id FROM turn_keys WHERE key_hash = %s", key)
     assert kept["answer_id"] == turn.answer_id
+
+
+async def test_who_ends_what_was_never_begun_leaves_nothing_behind(late: Replayed) -> None:
+    turn = late.asked()
+    assert not await late.finish(turn, "", by_writer=False, outcome="failed")
+    assert await late.log(turn) == []
