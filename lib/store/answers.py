@@ -13,8 +13,8 @@ from lib.turns import EndedTurn, Kept, TurnRecord, TurnResult, title_of
 async def finish(connection: Connection, turn: TurnRecord, result: TurnResult, *, by_writer: bool = True) -> bool:
     """Keep the answer and the log line. Return whether the conversation was still there to take it.
 
-    Whoever wrote the answer knows best: `by_writer`, it also replaces what others took to be interrupted. Those log only
-    what they ended, and do not make the conversation any newer.
+    Whoever wrote the answer knows best: `by_writer`, it also replaces what others took to be interrupted. Those log
+    only what they ended, and do not make the conversation any newer.
     """
     parameters = _result_parameters(turn, result) | {"at": None, "by_writer": by_writer}
     return (await connection.execute(_FINISH, parameters)).scalar_one() == 1
