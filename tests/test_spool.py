@@ -583,6 +583,18 @@ async def test_a_storage_that_is_away_takes_nothing_and_says_so_in_time(
     assert (replayed.left, type(replayed.halted), spool.holds, spool.due) == (0, StorageUnavailable, True, False)
 
 
+async def test_no_storage_is_waited_for_beyond_the_patience_of_a_reader(bucket: Bucket) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        settings = make_settings(None, "http://127.0.0.1:9/v1", **(bucket.settings | {"S3_ENDPOINT": endpoint}))
+        spool = Spool(
+            lambda: Storage.at("s3://bucket", settings), lambda: SEAL, max_records=9, max_bytes=9999, retention=0
+        )
+        began = time.monotonic()
+        assert await spool.keep(ended()) is False
+        assert time.monotonic() - began < KEEP + 0.5
+
+
 async def test_a_folder_that_cannot_be_made_takes_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     spool = spool_of({"spool_url": str(tmp_path / "file" / "spool")})
