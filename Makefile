@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 LOCKED := uv.lock pyproject.toml .python-version scripts/setup.sh
 
-.PHONY: dev ingest doctor test check bench-cold bench-logins bench-growth vercel-check lambda-check lambda-package lambda-deploy format eval-retrieval
+.PHONY: dev ingest doctor test check chaos bench-cold bench-logins bench-growth vercel-check lambda-check lambda-package lambda-deploy format eval-retrieval
 
 dev: .venv/local.stamp  ## everything on http://127.0.0.1:$PORT (8000), its data in $DATA_DIR (.data)
 	@exec $(PYTHON) -m local.dev
@@ -23,6 +23,9 @@ check: .venv/dev.stamp  ## format, lint, types
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m pyright
+
+chaos: .venv/dev.stamp  ## SEEDS (200) seeds of traffic and faults, or SEED alone, of a build that BREAK breaks: what is lost
+	@$(PYTHON) -m tests.chaos $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--breakage $(BREAK))
 
 vercel-check: .venv/platforms.stamp .tools/npm/stamp  ## what Vercel builds of this tree, and each function of it at work
 	@$(PYTHON) -m pytest tests/platforms/vercel $(ARGS)
