@@ -241,6 +241,11 @@ async def test_turns_wait_beside_the_files_unless_told_otherwise(bucket: Bucket,
     assert len(in_folders) == 2
 
 
+async def test_turns_that_end_together_are_kept_together(spool: Spool) -> None:
+    assert all(await asyncio.gather(*(spool.keep(ended()) for _ in range(60))))
+    assert len(await keys_of(spool)) == 60
+
+
 async def test_nobodys_text_is_readable_where_turns_wait(folder: dict[str, Any], tmp_path: Path) -> None:
     source = {"title": "A private title", "text": "A private passage"}
     assert await spool_of(folder).keep(ended(sources=[source], reasoning="A private thought", key=TurnKey(KEY, KEY)))
