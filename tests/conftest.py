@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fixtures.alone",
     "tests.fixtures.model",
     "tests.fixtures.postgres",
+    "tests.fixtures.pgbouncer",  # after postgres, whose folders it takes
     "tests.fixtures.providers",
     "tests.fixtures.web",
     "tests.fixtures.people",
