@@ -77,6 +77,7 @@ class Turn:
     Attributes:
         marker: names its question. One that is answered again has the marker of the first time.
         conversation_id: where it was put; None for a new conversation.
+        target: the message at which it leaves the path.
         key: its `Idempotency-Key`.
         tells_history: what was said before was sent along.
     """
@@ -87,6 +88,7 @@ class Turn:
     marker: str
     question: str
     conversation_id: UUID | None
+    target: UUID | None
     key: str | None
     does: Literal["say", "edit", "regenerate"]
     tells_history: bool

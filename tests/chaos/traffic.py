@@ -80,13 +80,13 @@ class Talker:
                 marker, question = self.marker, ""
             request = branching(step.way, does, self.conversation_id, target, question, headers, **more)
         else:
-            does, way = "say", step.way
+            does, way, target = "say", step.way, None
             if way in {"thread", "team"} and not await self._has_conversation():
                 way = "native"
             if tells := step.tells_history and self.conversation_id is not None:
                 more["history"] = self.said[-HISTORY_MESSAGES:]
             request = saying(way, question, self.conversation_id, headers, **more)
-        turn = Turn(step, self.asker, self.team_id, marker, question, self.conversation_id, key, does, tells)
+        turn = Turn(step, self.asker, self.team_id, marker, question, self.conversation_id, target, key, does, tells)
         return turn, request
 
     async def _target(self, step: Step) -> UUID | None:

@@ -39,7 +39,9 @@ GIVEN_UP: Final = ("is set aside", "nobody may keep it")
 
 def check_statuses(ledger: Ledger, outcome: Outcome) -> None:
     """See that whoever got no answer was told why, in a way that the faults explain."""
-    known = {told.conversation_id for turn in ledger.turns for told in turn.told if told.saved}
+    saved = [told for turn in ledger.turns for told in turn.told if told.saved]
+    waits = {told.message_id for turn in ledger.turns for told in turn.told if told.spooled}
+    known = {told.conversation_id for told in saved}
     for turn in ledger.turns:
         for attempt in turn.attempts:
             refusal = (attempt.status or 0, attempt.code)
@@ -49,7 +51,7 @@ def check_statuses(ledger: Ledger, outcome: Outcome) -> None:
                 outcome.finds("uncaught", f"{turn.marker}: the history that was sent along was not read")
             if attempt.status in {None, 200} or refusal in REFUSALS:
                 continue
-            if attempt.status == 404 and turn.conversation_id not in known:
+            if attempt.status == 404 and (turn.conversation_id not in known or turn.target in waits):
                 continue  # it was promised, and waits for its replay
             outcome.finds("uncaught", f"{turn.marker}: refused with {refusal[0]} {refusal[1]}")
 
