@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from uuid import UUID
 
 from lib.errors import StorageUnavailable
-from lib.files.storage import S3, Limits, Storage, Stored
-from lib.room import ListBelow, Room, Standing
 from lib.settings import NO_SPOOL, Settings
-from lib.spooled import Name, Replayed, TooNew, Unreadable, read, waiting_under, write
 from lib.turns import EndedTurn
 
+# What a healthy turn never needs is imported when it is needed.
 if TYPE_CHECKING:
     from lib.auth.seal import Seal
     from lib.db.session import Database
+    from lib.files.storage import Storage, Stored
     from lib.jobs.replay import Replay
+    from lib.room import ListBelow, Room, Standing
+    from lib.spooled import Replayed
 
 KEEP: Final = 2.0
 """Seconds that a turn may take to be kept: its reader waits for the last event."""
@@ -33,8 +34,10 @@ FIND: Final = 1.0
 """Seconds that a look for a turn under a key may take."""
 STANDING: Final = 1.0
 """Seconds that the metrics wait to hear what waits."""
-LIMITS: Final = Limits(operation=KEEP, request=0.9, connect=0.5, retries=1)
-"""An instance that was frozen has dead connections: a request that one swallows is sent again in time."""
+REQUEST: Final = 0.9
+"""Seconds for one request: an instance that was frozen has dead connections, and a request that one swallows is sent
+again in time."""
+CONNECT: Final = 0.5
 
 REPLAY: Final = 8.0
 """Seconds after which a replay begins with no further turn, unless it is told otherwise."""
@@ -65,7 +68,7 @@ class Spool:
 
     def __init__(
         self,
-        open_storage: Callable[[], Storage],
+        open_storage: Callable[[], "Storage"],
         seal: Callable[[], "Seal"],
         *,
         max_records: int,
@@ -84,7 +87,8 @@ class Spool:
         self._open_storage = open_storage
         self._seal = seal
         self._retention = retention
-        self.room = Room(self._list_below, max_records=max_records, max_bytes=max_bytes)
+        self._max_records = max_records
+        self._max_bytes = max_bytes
         self.counts: Counter[Count] = Counter()
         self._holds = True
         self._writing = asyncio.Semaphore(WRITES)
@@ -100,12 +104,19 @@ class Spool:
         if place is None:
             return None
         return cls(
-            lambda: Storage.at(place, settings, LIMITS),
+            lambda: _open(place, settings),
             seal,
             max_records=settings.spool_max_records,
             max_bytes=settings.spool_max_mb * 1_000_000,
             retention=settings.retention_conversations,
         )
+
+    @cached_property
+    def room(self) -> "Room":
+        """How much there is, and how much more may be."""
+        from lib.room import Room
+
+        return Room(self._list_below, max_records=self._max_records, max_bytes=self._max_bytes)
 
     @property
     def holds(self) -> bool:
@@ -146,6 +157,8 @@ class Spool:
 
     async def find(self, key_hash: bytes) -> EndedTurn | None:
         """Return the turn that waits under a key, the most complete one; None also where storage does not say so."""
+        from lib.spooled import waiting_under
+
         try:
             async with asyncio.timeout(FIND):
                 objects = await self._storage.list_below(waiting_under(key_hash), limit=SAME_KEY)
@@ -158,7 +171,7 @@ class Spool:
 
     async def replay(
         self, database: "Database", *, within: float = REPLAY, most: int = RECORDS, aside: bool = False
-    ) -> Replayed:
+    ) -> "Replayed":
         """Bring what waits into the database, as much as the bounds allow; it never raises for what is away.
 
         It may run at any time, and in several instances at once. While it runs in this one, a second call returns at
@@ -170,6 +183,8 @@ class Spool:
             most: turns after which it ends.
             aside: bring back first what was set aside.
         """
+        from lib.spooled import Replayed
+
         if self._replaying:
             return Replayed(left=self._left)
         self._replaying = True
@@ -201,11 +216,11 @@ class Spool:
         self._count(replay)
         return running or replay.gone > 0
 
-    async def standing(self) -> Standing | None:
+    async def standing(self) -> "Standing | None":
         """Return how much waits, as of some seconds ago; None where storage does not say so at once."""
         return await self.room.standing(STANDING)
 
-    async def _replay(self, replay: "Replay", aside: bool) -> Replayed:
+    async def _replay(self, replay: "Replay", aside: bool) -> "Replayed":
         try:
             if aside:
                 await replay.bring_back()
@@ -213,7 +228,7 @@ class Spool:
         finally:
             self._count(replay)
 
-    def _replay_within(self, database: "Database", seconds: float, most: int, list_below: ListBelow) -> "Replay":
+    def _replay_within(self, database: "Database", seconds: float, most: int, list_below: "ListBelow") -> "Replay":
         from lib.jobs.replay import Replay
 
         until = time.monotonic() + seconds
@@ -228,6 +243,8 @@ class Spool:
             self.room.changed()
 
     async def _write(self, ended: EndedTurn) -> bool:
+        from lib.spooled import Name, write
+
         name = Name.of(ended.turn)
         sealed = write(ended, self._seal())
         if not await self.room.fits(len(sealed), RECKON):
@@ -237,23 +254,31 @@ class Spool:
                 await self._storage.put(name.waiting, sealed)
         return True
 
-    async def _read(self, stored: Stored) -> EndedTurn | None:
+    async def _read(self, stored: "Stored") -> EndedTurn | None:
+        from lib.spooled import Name, TooNew, Unreadable, read
+
         name, sealed = Name.read(stored.key), await self._storage.get(stored.key)
         try:
             return read(name, sealed, self._seal()) if name and sealed is not None else None
         except (Unreadable, TooNew):
             return None  # the replay says so
 
-    async def _list_below(self, prefix: str) -> list[Stored]:
+    async def _list_below(self, prefix: str) -> "list[Stored]":
         return await self._storage.list_below(prefix, limit=LISTED)
 
-    async def _list_at_once(self, prefix: str) -> list[Stored]:
+    async def _list_at_once(self, prefix: str) -> "list[Stored]":
         async with asyncio.timeout(FIND):
             return await self._list_below(prefix)
 
     @cached_property
-    def _storage(self) -> Storage:
+    def _storage(self) -> "Storage":
         return self._open_storage()
+
+
+def _open(place: str, settings: Settings) -> "Storage":
+    from lib.files.storage import Limits, Storage
+
+    return Storage.at(place, settings, Limits(operation=KEEP, request=REQUEST, connect=CONNECT, retries=1))
 
 
 def place_of(settings: Settings) -> str | None:
@@ -261,5 +286,5 @@ def place_of(settings: Settings) -> str | None:
     if settings.spool_url:
         return None if settings.spool_url == NO_SPOOL else settings.spool_url
     if settings.s3_bucket:
-        return f"{S3}{settings.s3_bucket}/spool"
+        return f"s3://{settings.s3_bucket}/spool"
     return str(settings.data_dir / "spool") if settings.environment == "development" else None
