@@ -61,13 +61,15 @@ class Server:
 
     Attributes:
         url: where the newest process listens, or listened.
-        told_to_end: whether one was while people were talking to it.
+        killed: whether a process was killed without a word.
+        told_to_end: whether one was told to end while people were talking to it, or may have been.
     """
 
     forge: Forge
     environment: Mapping[str, str]
     folder: Path
     url: str = ""
+    killed: bool = False
     told_to_end: bool = False
     _pid: int = 0
     _logs: list[Path] = field(default_factory=list[Path])
@@ -82,6 +84,7 @@ class Server:
     async def kill(self, down: float, meanwhile: Callable[[], Awaitable[None]]) -> None:
         """End the process at once, and begin another after so many seconds, and after what is done meanwhile."""
         async with self._one_at_a_time:
+            self.killed = True
             await _killed(self._pid)
             await meanwhile()
             await asyncio.sleep(down)

@@ -8,6 +8,10 @@ database cannot be asked nobody knows that a key was used, so two requests with 
 one of the answers can stay. Where the database failed before the last of them ended, a promised answer may give way to
 another whole answer to the same key, and is counted as `retried`; and beside the answer there may be turns with that
 key that came to nothing, each explicitly so.
+
+Of an answer that ended early there is at least what its reader had heard, also where the server was told to end half a
+second before it was killed. Only where it was killed without a word, or where the database or the storage failed, may
+there be less.
 """
 
 from collections.abc import Sequence
@@ -25,16 +29,30 @@ _WHOLE: Final = frozenset({"complete", "stopped"})
 
 
 def reconcile(
-    ledger: Ledger, stored: Stored, calls: Sequence[Call], outcome: Outcome, *, troubled_since: float | None
+    ledger: Ledger,
+    stored: Stored,
+    calls: Sequence[Call],
+    outcome: Outcome,
+    *,
+    troubled_since: float | None = None,
+    gentle: bool = True,
 ) -> None:
     """Compare, and note in `outcome` what is wrong and what is there.
 
-    `troubled_since` is when the database first failed, by the monotonic clock.
+    Args:
+        ledger: what the clients know.
+        stored: what the database holds.
+        calls: what the model said.
+        outcome: is told.
+        troubled_since: when the database first failed, by the monotonic clock.
+        gentle: no server was killed without a word, and neither the database nor the storage failed.
     """
     texts = {(call.marker, call.number): call.text for call in calls}
     for turn in ledger.turns:
         _reconcile_turn(turn, stored, outcome, alone=alone(turn, troubled_since))
         _check_heard(turn, texts, outcome)
+        if gentle:
+            _check_kept(turn, stored, outcome)
     for conversation_id in ledger.opened:
         if conversation_id not in stored.conversations:
             outcome.finds("lost", f"the conversation {conversation_id} that was opened")
@@ -106,6 +124,15 @@ def _check_heard(turn: Turn, texts: dict[tuple[str, int], str], outcome: Outcome
             outcome.finds("doubled", f"{turn.marker}: streamed {attempt.heard!r}, told {attempt.told.text!r}")
         if not (whole.startswith(attempt.heard) or (not named and attempt.heard.startswith("call"))):
             outcome.finds("doubled", f"{turn.marker}: streamed {attempt.heard!r}")
+
+
+def _check_kept(turn: Turn, stored: Stored, outcome: Outcome) -> None:
+    """See that all that was heard of an answer is there, however it ended."""
+    for attempt in turn.attempts:
+        row = stored.messages.get(attempt.message_id) if attempt.message_id else None
+        if attempt.heard and not (row and row["said"].startswith(attempt.heard)):
+            there = f"{row['status']} {row['said']!r}" if row else "nothing"
+            outcome.finds("lost", f"{turn.marker}: was heard to say {attempt.heard!r}, there is {there}")
 
 
 def _check_copies(ledger: Ledger, stored: Stored, outcome: Outcome, troubled_since: float | None) -> None:

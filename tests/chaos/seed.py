@@ -56,7 +56,8 @@ async def _run(plan: Plan, quarter: Quarter, folder: Path, outcome: Outcome) -> 
     stored = await quarter.town.books.read(plan.seed, teams)
     calls = quarter.town.model.calls_of(plan.seed)
     since = quarter.injectors["database"].since
-    reconcile(ledger, stored, calls, outcome, troubled_since=since)
+    gentle = not server.killed and since is None and quarter.injectors["storage"].since is None
+    reconcile(ledger, stored, calls, outcome, troubled_since=since, gentle=gentle)
     count_calls(ledger, calls, quarter.injectors["provider"].harmed, outcome, troubled_since=since)
     outcome.story += [*(f"fault: {fault}" for fault in plan.faults), *ledger.story()]
     check_statuses(ledger, outcome)
