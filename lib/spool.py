@@ -5,13 +5,14 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, Self
 from uuid import UUID
 
+from lib.breaker import Breaker
 from lib.errors import StorageUnavailable
-from lib.settings import NO_SPOOL, Settings
+from lib.settings import Settings
 from lib.turns import EndedTurn
 
 # What a healthy turn never needs is imported when it is needed.
@@ -58,8 +59,6 @@ SAME_KEY: Final = 16
 Count = Literal["spooled", "full", "unwritable", "kept", "known", "refused", "aside"]
 """What this instance counts: turns that it spooled; that it could not, by the reason; what became of those replayed."""
 
-_BEST_FIRST: Final = ("complete", "stopped", "interrupted", "failed")
-
 _log = logging.getLogger("parley.spool")
 
 
@@ -95,11 +94,14 @@ class Spool:
         self._left = 0
         self._begun = self._keeping = 0
         self._replaying = self._in_vain = False
+        self._breaker = Breaker()
         self._replayed_at = -math.inf
 
     @classmethod
     def from_settings(cls, settings: Settings, seal: Callable[[], "Seal"]) -> Self | None:
         """Return the spool of a deployment; None where turns wait nowhere."""
+        from lib.spooled import place_of
+
         place = place_of(settings)
         if place is None:
             return None
@@ -157,17 +159,7 @@ class Spool:
 
     async def find(self, key_hash: bytes) -> EndedTurn | None:
         """Return the turn that waits under a key, the most complete one; None also where storage does not say so."""
-        from lib.spooled import waiting_under
-
-        try:
-            async with asyncio.timeout(FIND):
-                objects = await self._storage.list_below(waiting_under(key_hash), limit=SAME_KEY)
-                found = await asyncio.gather(*(self._read(each) for each in objects))
-        except (StorageUnavailable, TimeoutError):
-            _log.warning("nobody knows whether a turn waits under this key: storage is away")
-            return None
-        same = [turn for turn in found if turn and turn.turn.key and turn.turn.key.key_hash == key_hash]
-        return min(same, key=lambda one: (_BEST_FIRST.index(one.result.outcome), one.turn.answer_id), default=None)
+        return await self._in_passing(lambda: self._find(key_hash))
 
     async def replay(
         self, database: "Database", *, within: float = REPLAY, most: int = RECORDS, aside: bool = False
@@ -208,17 +200,44 @@ class Spool:
         For somebody who goes on with it, and waits: it takes `FIND` seconds or a little more.
         """
         running = self._replaying
-        try:
-            replay = self._replay_within(database, FIND, RECORDS, self._list_at_once)
-            await replay.run(conversation_id)
-        except (StorageUnavailable, TimeoutError):
-            return False
-        self._count(replay)
-        return running or replay.gone > 0
+        replay = await self._in_passing(lambda: self._replay_one(database, conversation_id))
+        return replay is not None and (running or replay.gone > 0)
 
     async def standing(self) -> "Standing | None":
         """Return how much waits, as of some seconds ago; None where storage does not say so at once."""
         return await self.room.standing(STANDING)
+
+    async def _in_passing[T](self, look: Callable[[], Awaitable[T]]) -> T | None:
+        """Look into storage for somebody who waits for something else; None where that does not say.
+
+        A storage that is away costs its time once a while, and not each of them.
+        """
+        call = self._breaker.enter()
+        if call is None:
+            return None
+        with call:
+            try:
+                found = await look()
+            except (StorageUnavailable, TimeoutError) as error:
+                call.failed(waited=isinstance(error, TimeoutError))
+                _log.warning("nobody knows what waits: storage is away")
+                return None
+            call.answered()
+            return found
+
+    async def _find(self, key_hash: bytes) -> EndedTurn | None:
+        from lib.spooled import best_of, waiting_under
+
+        async with asyncio.timeout(FIND):
+            objects = await self._storage.list_below(waiting_under(key_hash), limit=SAME_KEY)
+            found = await asyncio.gather(*(self._read(each) for each in objects))
+        return best_of(turn for turn in found if turn and turn.turn.key and turn.turn.key.key_hash == key_hash)
+
+    async def _replay_one(self, database: "Database", conversation_id: UUID) -> "Replay":
+        replay = self._replay_within(database, FIND, RECORDS, self._list_at_once)
+        await replay.run(conversation_id)
+        self._count(replay)
+        return replay
 
     async def _replay(self, replay: "Replay", aside: bool) -> "Replayed":
         try:
@@ -279,12 +298,3 @@ def _open(place: str, settings: Settings) -> "Storage":
     from lib.files.storage import Limits, Storage
 
     return Storage.at(place, settings, Limits(operation=KEEP, request=REQUEST, connect=CONNECT, retries=1))
-
-
-def place_of(settings: Settings) -> str | None:
-    """Return where turns wait, as `SPOOL_URL` writes it; None where they wait nowhere."""
-    if settings.spool_url:
-        return None if settings.spool_url == NO_SPOOL else settings.spool_url
-    if settings.s3_bucket:
-        return f"s3://{settings.s3_bucket}/spool"
-    return str(settings.data_dir / "spool") if settings.environment == "development" else None

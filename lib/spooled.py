@@ -1,6 +1,8 @@
-"""A turn as it waits in the spool: what its object is called, and what is sealed in it."""
+"""A turn as it waits in the spool: where, what its object is called, and what is sealed in it."""
 
+import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 from uuid import UUID
@@ -8,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from lib.errors import ParleyError, Unsealable
+from lib.settings import NO_SPOOL, Settings
 from lib.turns import EndedTurn, TurnRecord
 
 if TYPE_CHECKING:
@@ -20,10 +23,12 @@ WAITING: Final = "waiting"
 ASIDE: Final = "aside"
 """Where objects are: those that wait, and those that no database takes, as an operator has to see."""
 
+_BEST_FIRST: Final = ("complete", "stopped", "interrupted", "failed")
 _NO_KEY: Final = "-"
 _HEX: Final = 32
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_NAME: Final = re.compile(rf"(?:{WAITING}|{ASIDE})/([0-9a-f]{{{_HEX}}}|{_NO_KEY})/({_UUID})\.({_UUID})\.({_UUID})")
+_HASH: Final = rf"[0-9a-f]{{{_HEX}}}"
+_NAME: Final = re.compile(rf"(?:{WAITING}|{ASIDE})/({_HASH}|{_NO_KEY})/({_HASH})\.({_UUID})\.({_UUID})")
 
 
 class Unreadable(Exception):
@@ -36,13 +41,14 @@ class TooNew(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What the object of a turn is called. It holds ids and a hash, no word of anybody's.
+    """What the object of a turn is called. It holds ids and hashes, no word of anybody's.
 
-    So a list tells which turns wait, of which conversations and in which order, and whether one waits under a key.
+    So a list tells which turns wait, which of them are of one conversation and in which order, and whether one waits
+    under a key. It does not tell the id of a conversation: a guest's is open to whoever knows that.
     """
 
     key: str
-    conversation_id: UUID
+    conversation: str
     question_id: UUID
     answer_id: UUID
 
@@ -50,16 +56,16 @@ class Name:
     def of(cls, turn: TurnRecord) -> Self:
         """Return the name of a turn's object."""
         key = turn.key.key_hash.hex()[:_HEX] if turn.key else _NO_KEY
-        return cls(key, turn.conversation_id, turn.question_id, turn.answer_id)
+        return cls(key, hashed(turn.conversation_id), turn.question_id, turn.answer_id)
 
     @classmethod
     def read(cls, object_key: str) -> Self | None:
         """Return the name in the key of an object; None when the object is none of ours."""
         match = _NAME.fullmatch(object_key)
-        return cls(match[1], UUID(match[2]), UUID(match[3]), UUID(match[4])) if match else None
+        return cls(match[1], match[2], UUID(match[3]), UUID(match[4])) if match else None
 
     def __str__(self) -> str:
-        return f"{self.key}/{self.conversation_id}.{self.question_id}.{self.answer_id}"
+        return f"{self.key}/{self.conversation}.{self.question_id}.{self.answer_id}"
 
     @property
     def waiting(self) -> str:
@@ -95,9 +101,28 @@ class Replayed:
     halted: ParleyError | None = None
 
 
+def place_of(settings: Settings) -> str | None:
+    """Return where turns wait, as `SPOOL_URL` writes it; None where they wait nowhere."""
+    if settings.spool_url:
+        return None if settings.spool_url == NO_SPOOL else settings.spool_url
+    if settings.s3_bucket:
+        return f"s3://{settings.s3_bucket}/spool"
+    return str(settings.data_dir / "spool") if settings.environment == "development" else None
+
+
+def hashed(conversation_id: UUID) -> str:
+    """Return what a conversation is called in a name."""
+    return hashlib.sha256(conversation_id.bytes).hexdigest()[:_HEX]
+
+
 def waiting_under(key_hash: bytes) -> str:
     """Return the prefix of the turns that wait under a key."""
     return f"{WAITING}/{key_hash.hex()[:_HEX]}"
+
+
+def best_of(turns: Iterable[EndedTurn]) -> EndedTurn | None:
+    """Return the most complete of several turns under one key, the first such one; None of none."""
+    return min(turns, key=lambda one: (_BEST_FIRST.index(one.result.outcome), one.turn.answer_id), default=None)
 
 
 def write(ended: EndedTurn, seal: "Seal") -> bytes:

@@ -165,7 +165,8 @@ def test_a_name_is_read_as_it_was_written_and_is_safe_in_any_storage(turn: TurnR
     name = Name.of(turn)
     assert Name.read(name.waiting) == Name.read(name.aside) == name
     assert set(name.waiting) <= set(string.ascii_lowercase + string.digits + "-./")
-    assert re.fullmatch(r"waiting/(-|[0-9a-f]{32})/[0-9a-f-]{36}\.[0-9a-f-]{36}\.[0-9a-f-]{36}", name.waiting)
+    assert str(turn.conversation_id) not in name.waiting
+    assert re.fullmatch(r"waiting/(-|[0-9a-f]{32})/[0-9a-f]{32}\.[0-9a-f-]{36}\.[0-9a-f-]{36}", name.waiting)
     if turn.key:
         assert name.waiting.startswith(f"{waiting_under(turn.key.key_hash)}/")
 

@@ -17,7 +17,7 @@ from lib.db.tenant import Asker, Tenant
 from lib.errors import DatabaseBusy, DatabaseUnavailable, ParleyError, StorageUnavailable, Unauthenticated
 from lib.files.storage import Storage
 from lib.room import ListBelow
-from lib.spooled import ASIDE, WAITING, Name, Replayed, TooNew, Unreadable, read
+from lib.spooled import ASIDE, WAITING, Name, Replayed, TooNew, Unreadable, hashed, read
 from lib.store import answers
 from lib.turns import EndedTurn, Kept
 
@@ -89,7 +89,9 @@ class Replay:
         Raises:
             StorageUnavailable: it cannot be listed.
         """
-        names = [name for name in await self._names(WAITING) if conversation_id in {None, name.conversation_id}]
+        names = await self._names(WAITING)
+        if conversation_id is not None:
+            names = [name for name in names if name.conversation == hashed(conversation_id)]
         conversations = iter(_by_conversation(names))
         await asyncio.gather(*(self._work(conversations) for _ in range(WORKERS)))
         for team_id, user_id in self._users if self._halted is None else ():
@@ -171,10 +173,7 @@ class Replay:
         asker = None if ended.begun else Asker(ended.turn.user_id)
         async with self._one_connection, self._database.one_statement(Tenant(ended.turn.team_id, asker)) as connection:
             try:
-                became = await answers.replay(connection, ended)
-                # A conversation that somebody else opens at this moment is not seen by the statement that waits for
-                # it. The next one sees it, and whose it is.
-                return became if became != "refused" else await answers.replay(connection, ended)
+                return await answers.replay(connection, ended)
             except Unauthenticated:
                 return "refused"
 
@@ -209,9 +208,9 @@ class _Waiting:
 
 def _by_conversation(names: list[Name]) -> list[list[Name]]:
     """Return the names of each conversation in their order, the conversation that has waited longest first."""
-    conversations: defaultdict[UUID, list[Name]] = defaultdict(list)
+    conversations: defaultdict[str, list[Name]] = defaultdict(list)
     for name in sorted(names, key=lambda name: name.question_id):
-        conversations[name.conversation_id].append(name)
+        conversations[name.conversation].append(name)
     return list(conversations.values())
 
 

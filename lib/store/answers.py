@@ -53,7 +53,12 @@ async def _save_whole(connection: Connection, ended: EndedTurn, *, at: datetime 
         "at": at,
         "by_writer": True,
     }
-    return (await connection.execute(_SAVE_WHOLE, _result_parameters(turn, ended.result) | asked)).scalar_one()
+    parameters = _result_parameters(turn, ended.result) | asked
+    kept: Kept = (await connection.execute(_SAVE_WHOLE, parameters)).scalar_one()
+    if kept == "refused":
+        # A conversation that another statement was opening is not seen by the one that waited for it. The next sees it.
+        kept = (await connection.execute(_SAVE_WHOLE, parameters)).scalar_one()
+    return kept
 
 
 def _parts(result: TurnResult) -> str:
