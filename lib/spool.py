@@ -36,8 +36,7 @@ FIND: Final = 1.0
 STANDING: Final = 1.0
 """Seconds that the metrics wait to hear what waits."""
 REQUEST: Final = 0.9
-"""Seconds for one request: an instance that was frozen has dead connections, and a request that one swallows is sent
-again in time."""
+"""Seconds for one request: one that a connection swallows that died while we were frozen is sent again in time."""
 CONNECT: Final = 0.5
 
 REPLAY: Final = 8.0
