@@ -41,7 +41,7 @@ def count_calls(
             outcome.finds("doubled", f"{marker}: two answers of one call")
         if certain and len(promised) == len(turns):
             outcome.answered += len(turns)
-            outcome.calls += len(counted) or len(turns)
+            outcome.calls += len(turns) + sum((call.marker, call.number) not in promised for call in counted)
 
 
 def _promised(turn: Turn) -> list[tuple[str, int] | None]:

@@ -57,10 +57,13 @@ class _Healing:
             await self._job("replay")
             asked = any(call.state == "begun" for call in self._quarter.town.model.calls_of(self._plan.seed))
             written = await self._quarter.town.books.streaming(self._plan.seed, self._teams)
-            late = time.monotonic() - since > LEFT_OPEN or (self._plan.moves_on and not asked)
-            if not self._quarter.waiting() and not asked and (late or not written):
+            waiting = self._quarter.waiting()
+            late = time.monotonic() - since > LEFT_OPEN or self._plan.moves_on
+            if not waiting and not asked and (late or not written):
                 return
-            self._give_up_late(f"{self._quarter.waiting()} still waits, or a model is still asked")
+            if late and not asked:  # a turn waits for a retry that a killed server was answering, until that is too old
+                await self._quarter.town.books.let_time_pass(self._plan.seed, self._teams)
+            self._give_up_late(f"{waiting} still waits, or a model is still asked")
             await asyncio.sleep(LOOK)
 
     async def close_what_is_left(self) -> None:

@@ -19,8 +19,12 @@ MOST: Final = 24
 """Seeds in which a broken build has to be caught."""
 
 
-def kills(plan: Plan) -> bool:
-    return any(fault.kind == "kill" for fault in plan.faults)
+def kills_while_all_talk(plan: Plan) -> bool:
+    return any(fault.kind == "kill" and fault.word is None and 0.15 < fault.at < 0.7 for fault in plan.faults)
+
+
+def kills_at_a_last_word(plan: Plan) -> bool:
+    return any(fault.kind == "kill" and fault.word is not None for fault in plan.faults)
 
 
 def spools(plan: Plan) -> bool:
@@ -36,12 +40,12 @@ def repeats(plan: Plan) -> bool:
 
 
 CAUGHT: Final[dict[str, tuple[Callable[[Plan], bool], Wrong, str]]] = {
-    "save-after-done": (kills, "lost", "saved"),
+    "save-after-done": (kills_at_a_last_word, "lost", "saved"),
     "spool-forgets": (spools_in_vain, "lost", "spooled"),
     "replay-twice": (spools, "lost", "spooled"),
-    "reaper-asleep": (kills, "uncaught", "is streaming"),
+    "reaper-asleep": (kills_while_all_talk, "uncaught", "is streaming"),
     "keys-ignored": (repeats, "doubled", "answers"),
-    "question-after-answer": (kills, "lost", "the question"),
+    "question-after-answer": (spools, "lost", "the question"),
 }
 """In what seeds a broken build shows, as what, and in which words: not for any other reason."""
 

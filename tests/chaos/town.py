@@ -1,6 +1,8 @@
 """What all seeds have in common: one Postgres, one bucket, one vector store, one model, and who makes servers."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -54,8 +56,22 @@ def places() -> Generator[Places]:
         buckets = folder / "s3"
         buckets.mkdir()
         s3 = parts.enter_context(serving_s3(buckets))
-        qdrant = parts.enter_context(running("local.qdrant", str(folder / "qdrant")))
+        with _errors_to(folder / "qdrant.log"):  # it tells of each connection that is cut
+            qdrant = parts.enter_context(running("local.qdrant", str(folder / "qdrant")))
         yield Places(url, s3, buckets, qdrant)
+
+
+@contextmanager
+def _errors_to(log: Path) -> Generator[None]:
+    """Have the processes that are begun meanwhile write their errors to a file."""
+    own = os.dup(sys.stderr.fileno())
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    try:
+        yield
+    finally:
+        os.dup2(own, sys.stderr.fileno())
+        os.close(own)
 
 
 @dataclass(frozen=True)
