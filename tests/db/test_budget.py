@@ -22,6 +22,8 @@ from tests.fixtures.web import Rows
 
 SLACK = 0.5
 """Seconds that a busy machine may add."""
+LIMIT = 15.0
+"""Seconds after which nothing is going to end any more."""
 
 
 @asynccontextmanager
@@ -31,9 +33,11 @@ async def database_at(
     back = None if recovered is None else lambda: recovered.append(time.monotonic())
     database = Database(url, pool_size=pool_size, breaker=breaker, recovered=back)
     try:
-        yield database
+        async with asyncio.timeout(LIMIT):
+            yield database
     finally:
-        await database.close()
+        async with asyncio.timeout(LIMIT):
+            await database.close()
 
 
 async def ask(database: Database, statement: str = "SELECT 1", reach: Reach = EVERY_TEAM) -> None:
@@ -64,7 +68,7 @@ async def test_a_host_that_takes_connections_and_never_speaks_opens_the_breaker_
             await reader.read()
         writer.close()
 
-    async with await asyncio.start_server(nothing, "127.0.0.1", 0) as server:
+    async with asyncio.timeout(LIMIT), await asyncio.start_server(nothing, "127.0.0.1", 0) as server:
         port, breaker = server.sockets[0].getsockname()[1], Breaker()
         async with database_at(f"postgresql://u@127.0.0.1:{port}/db", breaker=breaker) as database:
             assert await seconds_until(DatabaseUnavailable, database) < BUDGET + SLACK
