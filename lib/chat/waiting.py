@@ -22,12 +22,20 @@ async def brought_in[T](
     Raises:
         ConversationNotFound, MessageNotFound, ConversationBusy: nothing of it waits; and what else `ask` raises.
     """
+    if spool is None:
+        return await ask()
+    before, may_wait = _brought_in(spool), spool.holds
     try:
         return await ask()
-    except ConversationNotFound:
-        if spool is None or not await spool.replay_conversation(database, conversation_id):
-            raise
-    except (ConversationBusy, MessageNotFound):
-        if spool is None or not spool.holds or not await spool.replay_conversation(database, conversation_id):
+    except (ConversationNotFound, ConversationBusy, MessageNotFound) as error:
+        # Who is told of no conversation at all may have begun it at another instance: that is worth a look.
+        looks = may_wait or isinstance(error, ConversationNotFound)
+        came_in = looks and await spool.replay_conversation(database, conversation_id)
+        if not came_in and _brought_in(spool) == before:
             raise
     return await ask()
+
+
+def _brought_in(spool: "Spool") -> int:
+    """Return how many turns this instance has brought in so far: a replay of all may be faster than one of ours."""
+    return spool.counts["kept"] + spool.counts["known"]
