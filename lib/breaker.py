@@ -51,12 +51,13 @@ class Breaker:
 class Call:
     """A call that was let through. How it went is worth knowing also when nobody waits for it any more."""
 
-    __slots__ = ("_answers_before", "_state")
+    __slots__ = ("_answers_before", "_failures_before", "_state")
 
     def __init__(self, state: "_State") -> None:
         """Begin it."""
         self._state = state
         self._answers_before = state.answers
+        self._failures_before = state.failures
 
     @property
     def others_answered(self) -> bool:
@@ -72,9 +73,11 @@ class Call:
 
         Args:
             waited: it was silent for all the time that the call had. That opens the breaker at once, unless the
-                dependency answered another call meanwhile. A failure that shows sooner is one of several in a row.
+                dependency answered another call meanwhile. A failure that shows sooner is one of several in a row, in
+                which calls that were under way together count once: a restart breaks them all off.
         """
-        return self._state.fail(self, at_once=waited and not self.others_answered)
+        counts = self._state.failures == self._failures_before
+        return self._state.fail(self, at_once=waited and not self.others_answered, counts=counts)
 
     def __enter__(self) -> Self:
         """Nothing more: it has begun."""
@@ -92,11 +95,12 @@ class _State:
         self._window = window
         self._threshold = threshold
         self._clock = clock
-        self._failures = 0
+        self._row = 0
         self._next_probe = 0.0
         self._probe: Call | None = None
         self.is_open = False
         self.answers = 0
+        self.failures = 0
 
     @property
     def retry_after(self) -> int:
@@ -113,16 +117,18 @@ class _State:
     def close(self) -> bool:
         closes, self.is_open = self.is_open, False
         self.answers += 1
-        self._failures, self._probe = 0, None
+        self._row, self._probe = 0, None
         return closes
 
-    def fail(self, call: Call, *, at_once: bool) -> bool:
+    def fail(self, call: Call, *, at_once: bool, counts: bool) -> bool:
         if self.is_open:
             if call is self._probe:
                 self._open()
             return False  # what began before it opened says nothing new
-        self._failures += 1
-        if not at_once and self._failures < self._threshold:
+        if counts:
+            self.failures += 1
+            self._row += 1
+        if not at_once and self._row < self._threshold:
             return False
         self._open()
         return True

@@ -50,6 +50,13 @@ def test_an_answer_between_them_has_the_row_begin_anew() -> None:
     assert not breaker.is_open
 
 
+def test_what_breaks_off_together_counts_once() -> None:
+    breaker = Breaker(threshold=2)
+    under_way = [entered(breaker) for _ in range(5)]
+    assert not any(call.failed(waited=False) for call in under_way)
+    assert entered(breaker).failed(waited=False)
+
+
 def test_one_failure_that_waited_out_its_budget_opens_it_at_once() -> None:
     breaker = Breaker(threshold=3)
     assert entered(breaker).failed(waited=True)
