@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from scripts.init_db import upgrade
 from tests.chaos.breakages import BREAKAGES
 from tests.chaos.findings import Wrong
 from tests.chaos.plan import Plan, draw
@@ -51,8 +52,10 @@ CAUGHT: Final[dict[str, tuple[Callable[[Plan], bool], Wrong, str]]] = {
 
 
 @pytest.fixture
-def places(database_url: str, s3_server: tuple[str, Path], qdrant_url: str) -> Places:
-    return Places(database_url, *s3_server, qdrant_url)
+def places(empty_database_url: str, s3_server: tuple[str, Path], qdrant_url: str) -> Places:
+    """A database of its own: jobs are for every team's answers, and other tests count them."""
+    upgrade(empty_database_url)
+    return Places(empty_database_url, *s3_server, qdrant_url)
 
 
 async def test_nothing_is_lost_doubled_or_uncaught(places: Places) -> None:
