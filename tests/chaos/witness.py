@@ -49,8 +49,8 @@ def check_statuses(ledger: Ledger, outcome: Outcome) -> None:
                 outcome.finds("uncaught", f"{turn.marker}: the turn failed with {attempt.code}")
             if attempt.history == "unavailable" and turn.tells_history:
                 outcome.finds("uncaught", f"{turn.marker}: the history that was sent along was not read")
-            if attempt.status in {None, 200} or refusal in REFUSALS:
-                continue
+            if attempt.status in {None, 200} or refusal in REFUSALS or attempt.cut:
+                continue  # of a refusal that was cut off nobody has read the reason
             if attempt.status == 404 and (turn.conversation_id not in known or turn.target in waits):
                 continue  # it was promised, and waits for its replay
             outcome.finds("uncaught", f"{turn.marker}: refused with {refusal[0]} {refusal[1]}")
