@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 LOCKED := uv.lock pyproject.toml .python-version scripts/setup.sh
 
-.PHONY: dev ingest doctor test check chaos bench-cold bench-logins bench-growth vercel-check lambda-check lambda-package lambda-deploy format eval-retrieval
+.PHONY: dev ingest doctor test check chaos bench-cold bench-logins bench-growth bench-away vercel-check lambda-check lambda-package lambda-deploy format eval-retrieval
 
 dev: .venv/local.stamp  ## everything on http://127.0.0.1:$PORT (8000), its data in $DATA_DIR (.data)
 	@exec $(PYTHON) -m local.dev
@@ -52,6 +52,9 @@ bench-logins: .venv/dev.stamp  ## what everybody else waits while people sign in
 
 bench-growth: .venv/dev.stamp  ## what an account costs that has much in it, against one with little, as a table
 	@$(PYTHON) bench/growth.py
+
+bench-away: .venv/dev.stamp  ## the first token without a database against usual, and what a spool costs, as a table
+	@$(PYTHON) bench/away.py
 
 eval-retrieval: .venv/dev.stamp  ## how well the search finds the right passages, as a table
 	@$(PYTHON) bench/retrieval.py
