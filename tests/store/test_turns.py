@@ -207,6 +207,21 @@ async def test_the_newest_conversations_stay_and_the_team_may_say_how_many(
     assert {row["id"] for row in left} == {turn.conversation_id for turn in newest_first[:kept]}
 
 
+async def test_a_conversation_that_is_being_answered_stays_however_many_are_newer(
+    database: Database, user_id: UUID
+) -> None:
+    async with database.one_statement(TEAM) as connection:
+        made = [record(user_id) for _ in range(3)]
+        for turn in made:
+            await begin(connection, turn)
+        for turn in made[1:]:
+            await answers.finish(connection, turn, result())
+        keep = {"team_id": DEFAULT_TEAM_ID, "user_id": user_id, "default": 1}
+        assert await retention.retain_newest(connection, **keep) == 1
+        assert await answers.finish(connection, made[0], result())
+        assert await retention.retain_newest(connection, **keep) == 1
+
+
 async def test_a_setting_that_is_no_number_keeps_the_default(database: Database, rows: Rows) -> None:
     (team,) = await rows(
         "INSERT INTO teams (name, slug, settings) VALUES ('T', %s, '{\"retention_conversations\": \"all\"}')"
