@@ -14,7 +14,7 @@ from lib.chat.progress import Progress
 from lib.chat.replay import Followed, follow, told_waiting
 from lib.chat.request import TurnDeps, TurnRequest
 from lib.chat.waiting import brought_in
-from lib.errors import DatabaseUnavailable, KeyReused, ParleyError
+from lib.errors import ConversationBusy, DatabaseUnavailable, KeyReused, ParleyError
 from lib.ids import new_id, unguessable_id
 from lib.turns import Begun, EndedTurn, TurnRecord
 from lib.unhindered import begin
@@ -76,7 +76,11 @@ async def begin_turn(turn: TurnRecord, request: TurnRequest, deps: TurnDeps) -> 
         return Beginning(turn, begun, follow(deps.database, followed))
     if begun is None and request.with_agent and deps.known_agents.recall(turn.conversation_id) is None:
         raise DatabaseUnavailable
-    deps.keys.add(turn, begun=begun is not None)
+    try:
+        deps.keys.add(turn, begun=begun is not None)
+    except ConversationBusy:
+        await _abandon(keeping, deps)
+        raise
     if request.limit and begun and begun.allowance:
         request.limit.tell(begun.allowance)
     if begun and begun.question is not None:
@@ -111,7 +115,7 @@ async def _find_waiting(turn: TurnRecord, deps: TurnDeps) -> EndedTurn | None:
 
 
 async def _abandon(keeping: "asyncio.Task[tuple[TurnRecord, Begun | None]]", deps: TurnDeps) -> None:
-    """End a turn whose client left while its question was being kept."""
+    """End a turn that nobody answers, once its question is kept: its client left meanwhile, or it is a retry."""
     with suppress(ParleyError):
         turn, begun = await keeping
         if begun and not begun.repeats:

@@ -27,11 +27,11 @@ class Keys:
         """Note that a turn is being answered; `begun` says that the database knows of it.
 
         Raises:
-            ConversationBusy: the database could not say so, but another with its key is being answered here.
+            ConversationBusy: the database could not say so of both, but another with its key is being answered here.
         """
         if turn.key is None:
             return
-        if not begun and turn.key.key_hash in self._answering:
+        if turn.key.key_hash in self._answering:
             raise ConversationBusy(retry_after=1)
         self._answering[turn.key.key_hash] = turn.answer_id, begun
 

@@ -48,7 +48,6 @@ async def _save_whole(connection: Connection, ended: EndedTurn, *, at: datetime 
         "opens": turn.opens,
         "title": title_of(turn.question),
         "asked_at": ended.asked_at,
-        "key_hash": turn.key and turn.key.key_hash,
         "body_hash": turn.key and turn.key.body_hash,
         "at": at,
         "by_writer": True,
@@ -75,6 +74,7 @@ def _result_parameters(turn: TurnRecord, result: TurnResult) -> dict[str, Any]:
         "user_id": turn.user_id,
         "conversation_id": turn.conversation_id,
         "answer_id": turn.answer_id,
+        "key_hash": turn.key and turn.key.key_hash,
         "status": result.outcome,
         "answer": _parts(result),
         "sources": None if result.sources is None else msgspec.json.encode(result.sources).decode(),
@@ -120,10 +120,15 @@ _FREED: Final = """
 """
 _OPEN: Final = "(messages.status = 'streaming' OR messages.status = 'interrupted' AND :by_writer)"
 
-# The conversation is locked first, as whoever deletes it does: the two wait for each other, and never both.
+# The conversation is locked first, as whoever deletes it does: the two wait for each other, and never both. An answer
+# whose retry was kept as it came in first stays what it is.
 _FINISH = text(f"""
     WITH held AS MATERIALIZED (
-        SELECT id FROM conversations WHERE id = :conversation_id AND team_id = :team_id FOR UPDATE
+        SELECT id FROM conversations WHERE id = :conversation_id AND team_id = :team_id AND NOT EXISTS (
+            SELECT FROM turn_keys JOIN messages ON messages.id = turn_keys.answer_id
+            WHERE turn_keys.key_hash = CAST(:key_hash AS bytea) AND turn_keys.answer_id <> :answer_id
+            AND messages.status IN ('complete', 'stopped')
+        ) FOR UPDATE
     ), answer AS (
         UPDATE messages SET status = :status, parts = CAST(:answer AS jsonb), sources = CAST(:sources AS jsonb),
             retrieval = :retrieval, model = :model, input_tokens = :input_tokens, output_tokens = :output_tokens,
@@ -134,7 +139,9 @@ _FINISH = text(f"""
         UPDATE conversations SET {_FREED} FROM answer WHERE conversations.id = answer.conversation_id
     ), over AS (
         DELETE FROM stream_events WHERE message_id = :answer_id
-    ), logged AS ({_LOGGED} WHERE :by_writer OR EXISTS (SELECT FROM answer) {_ONCE})
+    ), logged AS (
+        {_LOGGED} WHERE EXISTS (SELECT FROM answer) OR :by_writer AND CAST(:key_hash AS bytea) IS NULL {_ONCE}
+    )
     SELECT count(*) FROM answer
 """)  # noqa: S608
 

@@ -190,3 +190,17 @@ async def test_who_ends_what_was_never_begun_leaves_nothing_behind(late: Replaye
     turn = late.asked()
     assert not await late.finish(turn, "", by_writer=False, outcome="failed")
     assert await late.log(turn) == []
+
+
+async def test_of_two_turns_with_one_key_that_both_waited_one_answer_is_kept(late: Replayed) -> None:
+    key = new_id().bytes
+    begun, unheard = late.asked(key=key), late.asked(key=key)
+    await late.begin(begun)
+    await late.rows("UPDATE conversations SET busy_until = now() WHERE id = %s", begun.conversation_id)
+    assert await late.replay(unheard) == "kept"
+    assert await late.replay(begun, begun=True) == "known"
+    assert [
+        await late.rows("SELECT 1 FROM messages WHERE status = 'complete' AND id = %s", turn.answer_id)
+        for turn in (begun, unheard)
+    ] == [[], [{"?column?": 1}]]
+    assert (await late.log(begun), await late.log(unheard)) == ([], ["complete"])
