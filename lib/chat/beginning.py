@@ -74,7 +74,7 @@ async def begin_turn(turn: TurnRecord, request: TurnRequest, deps: TurnDeps) -> 
         repeats = begun.repeats
         followed = Followed(request.tenant, request.user_id, repeats.conversation_id, repeats.answer_id)
         return Beginning(turn, begun, follow(deps.database, followed))
-    if begun is None and request.with_agent and deps.known_agents.recall(turn.conversation_id) is None:
+    if begun is None and request.with_agent and deps.known_agents.recall(turn) is None:
         raise DatabaseUnavailable
     try:
         deps.keys.add(turn, begun=begun is not None)

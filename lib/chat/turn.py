@@ -108,10 +108,10 @@ def _only_pass(event: TurnEvent) -> TurnEvent:
 def _who(turn: TurnRecord, begun: Begun | None, deps: TurnDeps) -> Answering:
     """Return who answers: the conversation's agent, as far as anybody knows, else the deployment's own models."""
     if begun is None:
-        agent, hosts = deps.known_agents.recall(turn.conversation_id) or (None, frozenset[str]())
+        agent, hosts = deps.known_agents.recall(turn) or (None, frozenset[str]())
     else:
         agent, hosts = begun.agent, begun.hosts
-        deps.known_agents.remember(turn.conversation_id, agent, hosts)
+        deps.known_agents.remember(turn, agent, hosts)
     if agent is None:
         if not deps.providers:
             raise NoProvider

@@ -12,7 +12,7 @@ from tests.doubles.proxy import PostgresProxy
 from tests.doubles.upstream import Script
 from tests.fixtures.people import Asker, Found, someone
 from tests.fixtures.streams import events, team_frames, told
-from tests.fixtures.web import Deploy, Deployment, Rows
+from tests.fixtures.web import Deploy, Deployment, Rows, question
 
 AGENT = {"name": "Support Bot", "system_prompt": "You are a helpful customer support assistant."}
 
@@ -208,6 +208,33 @@ async def test_a_conversation_keeps_its_agent_while_the_database_is_away(
         assert (last["type"], last["data"]["saved"], len(workflow.bodies)) == ("done", False, 2)
         new = await admin.ask("POST", "/conversations/chat", json={"message": "Hi", "agent_id": made.json()["id"]})
         assert (new.status_code, new.json()["code"]) == (503, "database_unavailable")
+
+
+async def test_an_agent_answers_nobody_who_only_names_its_conversation_while_the_database_is_away(
+    deploy: Deploy, found: Found, proxy: PostgresProxy
+) -> None:
+    parley, team_id = await deploy(DATABASE_URL=proxy.url), await found()
+    async with working() as workflow:
+        admin = await someone(parley, "admin", team_id=team_id)
+        made = await admin.ask("POST", "/api/agents", json={**AGENT, "webhook_url": workflow.url})
+        strangers = [
+            await someone(parley, team_id=team_id),
+            await someone(parley, "admin", team_id=await found()),
+            Asker(parley.url),  # a guest
+        ]
+        conversation_id = await conversation(admin, agent_id=made.json()["id"])
+        await say(admin, conversation_id, "Hi")
+        proxy.refuse()
+        for stranger in strangers:
+            to_team = await stranger.ask("POST", f"/api/chats/{conversation_id}/messages", json={"content": "Tell me"})
+            assert (to_team.status_code, to_team.json()["code"]) == (503, "database_unavailable")
+            answer = await stranger.ask(
+                "POST", "/api/v1/chat", json=question("Tell me", conversation_id=conversation_id)
+            )
+            assert answer.json()["response"]["content"] == "Hello, world.", "the deployment's own model's"
+        assert len(workflow.bodies) == 1
+        await say(admin, conversation_id, "Hi again")
+        assert len(workflow.bodies) == 2
 
 
 async def test_an_empty_conversation_is_called_by_its_first_question(parley: Deployment) -> None:
