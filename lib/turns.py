@@ -92,9 +92,9 @@ class EndedTurn:
         return self.result.finished_at - timedelta(milliseconds=self.result.total_ms or 0)
 
 
-Kept = Literal["kept", "known", "later", "refused"]
-"""What became of a turn that was to be kept: it is; it was, and has been deleted since, or a retry of it was answered;
-a retry of it is being answered, which has to be over first; its conversation is not the caller's."""
+Kept = Literal["kept", "known", "answered", "later", "refused"]
+"""What became of a turn that was to be kept: it is; it was, or has been deleted since; a retry of it was answered in
+its place; it has to wait, as for a retry that is being answered; its conversation is not the caller's."""
 
 
 Where = Literal["saved", "spooled", "nowhere"]

@@ -9,6 +9,9 @@ from sqlalchemy import text
 from lib.db.session import Connection
 from lib.turns import EndedTurn, Kept, TurnRecord, TurnResult, title_of
 
+ATTEMPTS: Final = 4
+"""How often a whole turn is kept while others keep changing its conversation."""
+
 
 async def finish(connection: Connection, turn: TurnRecord, result: TurnResult, *, by_writer: bool = True) -> bool:
     """Keep the answer and the log line. Return whether the conversation was still there to take it.
@@ -53,11 +56,13 @@ async def _save_whole(connection: Connection, ended: EndedTurn, *, at: datetime 
         "by_writer": True,
     }
     parameters = _result_parameters(turn, ended.result) | asked
-    kept: Kept = (await connection.execute(_SAVE_WHOLE, parameters)).scalar_one()
-    if kept == "refused":
-        # A conversation that another statement was opening is not seen by the one that waited for it. The next sees it.
+    kept = "moved"
+    # What others do to the conversation at this moment a statement that waits for them does not see. The next does.
+    for _ in range(ATTEMPTS):
         kept = (await connection.execute(_SAVE_WHOLE, parameters)).scalar_one()
-    return kept
+        if kept not in {"moved", "refused"}:
+            break
+    return "later" if kept == "moved" else kept
 
 
 def _parts(result: TurnResult) -> str:
@@ -104,12 +109,17 @@ _LOGGED: Final = """
 """
 # A turn has one row of the log, by the answer's own id, however often it is ended. What others took to be interrupted,
 # whoever wrote it knows better.
-_ONCE: Final = """
+# Others leave the model open: they do not know it.
+_BY_OTHERS: Final = """
+    (:by_writer AND (interaction_logs.outcome = 'interrupted'
+        OR interaction_logs.outcome = 'stopped' AND interaction_logs.model IS NULL))
+"""
+_ONCE: Final = f"""
     ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, error_code = excluded.error_code,
         model = excluded.model, agent_id = excluded.agent_id, retrieval = excluded.retrieval,
         passages = excluded.passages, input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
         cost_usd = excluded.cost_usd, first_token_ms = excluded.first_token_ms, total_ms = excluded.total_ms
-    WHERE interaction_logs.outcome = 'interrupted' AND :by_writer
+    WHERE {_BY_OTHERS}
 """
 # The conversation is free again, unless its answer took so long that another turn has begun.
 _FREED: Final = """
@@ -118,7 +128,10 @@ _FREED: Final = """
         ELSE conversations.updated_at END,
     busy_until = CASE WHEN conversations.answer_id = :answer_id THEN NULL ELSE conversations.busy_until END
 """
-_OPEN: Final = "(messages.status = 'streaming' OR messages.status = 'interrupted' AND :by_writer)"
+_OPEN: Final = """
+    (messages.status = 'streaming'
+        OR :by_writer AND (messages.status = 'interrupted' OR messages.status = 'stopped' AND messages.model IS NULL))
+"""
 
 # The conversation is locked first, as whoever deletes it does: the two wait for each other, and never both. An answer
 # whose retry was kept as it came in first stays what it is.
@@ -146,20 +159,37 @@ _FINISH = text(f"""
 """)  # noqa: S608
 
 # `before` is what is known before anything is done: whether this turn was ended once, perhaps in a conversation that
-# was deleted since, and how its retry stands, if there was one. Where the retry failed, its key is this turn's again.
+# was deleted since; how its retry stands, if there was one, whose key is this turn's again where it came to nothing;
+# and where the turn belongs. That is behind what was shown last when it was asked: where the path was left since, at an
+# older message, it is the newest one, which is shown no more. Its conversation is then taken as it was seen, or not at
+# all, as when a turn begins.
 _SAVE_WHOLE = text(f"""
     WITH retry AS (
         SELECT messages.status, coalesce(conversations.busy_until > now(), false) AS busy
         FROM turn_keys JOIN messages ON messages.id = turn_keys.answer_id
         JOIN conversations ON conversations.id = messages.conversation_id
         WHERE turn_keys.key_hash = CAST(:key_hash AS bytea) AND turn_keys.answer_id <> :answer_id
-    ), before AS MATERIALIZED (
-        SELECT
+    ), seen AS (
+        SELECT xmin AS version, user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid) AS mine
+        FROM conversations WHERE id = :conversation_id AND team_id = :team_id
+    ), said_before AS (
+        SELECT id, active FROM messages WHERE conversation_id = :conversation_id AND id < :question_id
+    ), place AS MATERIALIZED (
+        SELECT (SELECT id FROM said_before WHERE active ORDER BY id DESC LIMIT 1) AS shown,
+            (SELECT id FROM said_before ORDER BY id DESC LIMIT 1) AS newest,
             EXISTS (
-                SELECT FROM interaction_logs WHERE id = :answer_id AND NOT (outcome = 'interrupted' AND :by_writer)
-            ) AS ended,
+                SELECT FROM messages AS elder, (
+                    SELECT parent_id FROM messages
+                    WHERE conversation_id = :conversation_id AND active AND id > :answer_id ORDER BY id LIMIT 1
+                ) AS next
+                WHERE elder.conversation_id = :conversation_id AND elder.id < :question_id
+                AND elder.parent_id IS NOT DISTINCT FROM next.parent_id
+            ) AS left_since
+    ), before AS MATERIALIZED (
+        SELECT EXISTS (SELECT FROM interaction_logs WHERE id = :answer_id AND NOT {_BY_OTHERS}) AS ended,
+            seen.version, coalesce(seen.mine, false) AS mine,
             CASE
-                WHEN EXISTS (SELECT FROM conversations WHERE id = :conversation_id) THEN false
+                WHEN seen.mine IS NOT NULL THEN false
                 WHEN EXISTS (SELECT FROM interaction_logs WHERE id = :answer_id) THEN true
                 WHEN :opens THEN false
                 ELSE EXISTS (
@@ -170,19 +200,18 @@ _SAVE_WHOLE = text(f"""
             EXISTS (SELECT FROM retry WHERE status IN ('complete', 'stopped')) AS answered,
             EXISTS (SELECT FROM retry WHERE status = 'streaming' AND busy) AS being_answered,
             EXISTS (SELECT FROM messages WHERE id = :answer_id) AS begun,
-            (
-                SELECT id FROM messages
-                WHERE conversation_id = :conversation_id AND active AND id < :question_id ORDER BY id DESC LIMIT 1
-            ) AS parent_id
+            NOT left_since OR shown IS NOT DISTINCT FROM newest AS active,
+            CASE WHEN left_since THEN newest ELSE shown END AS parent_id
+        FROM place LEFT JOIN seen ON true
     ), due AS (SELECT * FROM before WHERE NOT ended AND NOT answered AND NOT being_answered), opened AS (
         INSERT INTO conversations (id, team_id, user_id, title, answer_id, created_at, updated_at)
         SELECT :conversation_id, :team_id, :user_id, :title, :answer_id,
             coalesce(CAST(:asked_at AS timestamptz), now()), coalesce(CAST(:at AS timestamptz), now())
-        FROM due WHERE NOT deleted
+        FROM due WHERE NOT deleted AND version IS NULL
         ON CONFLICT (id) DO NOTHING RETURNING id
     ), freed AS (
         UPDATE conversations SET {_FREED} FROM due
-        WHERE id = :conversation_id AND team_id = :team_id AND user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid)
+        WHERE id = :conversation_id AND team_id = :team_id AND due.mine AND conversations.xmin = due.version
         RETURNING id
     ), conversation AS (SELECT id FROM opened UNION ALL SELECT id FROM freed), key AS (
         INSERT INTO turn_keys (key_hash, team_id, body_hash, conversation_id, answer_id)
@@ -192,14 +221,14 @@ _SAVE_WHOLE = text(f"""
             conversation_id = excluded.conversation_id
     ), moved AS (
         UPDATE messages SET parent_id = :answer_id FROM conversation, due
-        WHERE messages.conversation_id = conversation.id AND messages.id > :answer_id AND NOT due.begun
-        AND messages.parent_id IS NOT DISTINCT FROM due.parent_id
+        WHERE messages.conversation_id = conversation.id AND messages.id > :answer_id
+        AND NOT due.begun AND due.active AND messages.parent_id IS NOT DISTINCT FROM due.parent_id
     ), said AS (
-        INSERT INTO messages (id, team_id, conversation_id, parent_id, role, status, parts, sources, retrieval, model,
-            input_tokens, output_tokens, error_code, finished_at, created_at)
-        SELECT said.id, :team_id, conversation.id, said.parent_id, said.role, said.status, said.parts, said.sources,
-            said.retrieval, said.model, said.input_tokens, said.output_tokens, said.error_code, said.finished_at,
-            coalesce(CAST(:asked_at AS timestamptz), now())
+        INSERT INTO messages (id, team_id, conversation_id, parent_id, active, role, status, parts, sources, retrieval,
+            model, input_tokens, output_tokens, error_code, finished_at, created_at)
+        SELECT said.id, :team_id, conversation.id, said.parent_id, due.active, said.role, said.status, said.parts,
+            said.sources, said.retrieval, said.model, said.input_tokens, said.output_tokens, said.error_code,
+            said.finished_at, coalesce(CAST(:asked_at AS timestamptz), now())
         FROM conversation, due, LATERAL (VALUES
             (CAST(:question_id AS uuid), due.parent_id, 'user', 'complete', CAST(:question AS jsonb), NULL, NULL, NULL,
                 NULL, NULL, NULL, NULL),
@@ -220,7 +249,8 @@ _SAVE_WHOLE = text(f"""
         WHEN before.deleted THEN 'known'
         WHEN before.ended OR EXISTS (SELECT FROM conversation) THEN 'kept'
         WHEN before.being_answered THEN 'later'
-        WHEN before.answered THEN 'known'
+        WHEN before.answered THEN 'answered'
+        WHEN before.mine THEN 'moved'
         ELSE 'refused' END
     FROM before
 """)  # noqa: S608

@@ -232,7 +232,18 @@ _FOUND: Final = f"SELECT {_SHOWN}, 1 AS place FROM conversations WHERE {_ONE}"  
 _FIND: Final = text(messages_of(_FOUND))
 _WHOLE: Final = text(messages_of(_FOUND, tree=True))
 _ALL: Final = 1_000_000_000
-_DELETE: Final = text(f"DELETE FROM conversations WHERE {_ONE}")  # noqa: S608
+# The log tells of an answer that is being written there: so it is known to have been, should it be kept later.
+_DELETE: Final = text(f"""
+    WITH written AS (
+        INSERT INTO interaction_logs (id, team_id, user_id, conversation_id, message_id, agent_id, outcome)
+        SELECT messages.id, :team_id, :user_id, conversations.id, messages.id, conversations.agent_id, 'interrupted'
+        FROM conversations JOIN messages ON messages.conversation_id = conversations.id
+        WHERE conversations.id = :conversation_id AND conversations.team_id = :team_id
+        AND conversations.user_id = :user_id AND messages.status = 'streaming'
+        ON CONFLICT (id) DO NOTHING
+    )
+    DELETE FROM conversations WHERE {_ONE}
+""")  # noqa: S608
 _CONFIRM: Final = text(f"SELECT id FROM conversations WHERE {_ONE}")  # noqa: S608
 
 _VALUES: Final = {

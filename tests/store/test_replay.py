@@ -1,19 +1,24 @@
 """Turns that are kept later than they were had, on a real Postgres."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from lib.db.events import NO_CLIENT
-from lib.db.session import Database
+from lib.db.session import Connection, Database
 from lib.db.tenant import EVERY_TEAM, Tenant
 from lib.ids import DEFAULT_TEAM_ID, new_id
-from lib.store import answers, turns, users
+from lib.store import answers, conversations, turns, users
+from lib.store.conversations import Owner
 from lib.store.users import NewUser
-from lib.turns import EndedTurn, Kept, TurnKey, TurnRecord, TurnResult
+from lib.turns import Branch, EndedTurn, Kept, TurnKey, TurnRecord, TurnResult
 from tests.fixtures.web import Rows
 
 TEAM = Tenant(DEFAULT_TEAM_ID)
@@ -27,6 +32,7 @@ class Replayed:
         self.database = database
         self.rows = rows
         self.user_id = user_id
+        self.became: Kept | None = None
 
     def asked(
         self, question: str = "Where?", *, after: TurnRecord | None = None, key: bytes | None = None
@@ -35,7 +41,7 @@ class Replayed:
         return TurnRecord(
             *(DEFAULT_TEAM_ID, self.user_id, conversation_id, new_id(), new_id(), question),
             opens=after is None,
-            key=key and TurnKey(key, b"body"),
+            key=TurnKey(key, b"body") if key else None,
         )
 
     async def begin(self, turn: TurnRecord) -> None:
@@ -62,6 +68,35 @@ class Replayed:
         shown = await self.rows(query, turn.conversation_id)
         assert [row["parent_id"] for row in shown] == [None, *(row["id"] for row in shown)][: len(shown)]
         return [row["said"] for row in shown]
+
+    async def tree(self, turn: TurnRecord) -> list[tuple[str, str | None, bool]]:
+        """Return every message, what it follows, and whether it is shown."""
+        query = """SELECT message.parts #>> '{0,text}' AS said, parent.parts #>> '{0,text}' AS after, message.active
+            FROM messages AS message LEFT JOIN messages AS parent ON parent.id = message.parent_id
+            WHERE message.conversation_id = %s ORDER BY message.id"""
+        return [(row["said"], row["after"], row["active"]) for row in await self.rows(query, turn.conversation_id)]
+
+    async def had(
+        self, question: str, answer: str, *, after: TurnRecord | None = None, branch: Branch | None = None
+    ) -> TurnRecord:
+        """Have a turn."""
+        turn = replace(self.asked(question, after=after), branch=branch)
+        await self.begin(turn)
+        await self.finish(turn, answer)
+        return turn
+
+    @asynccontextmanager
+    async def at_the_same_moment(self, work: Coroutine[Any, Any, Kept]) -> AsyncGenerator[Connection]:
+        """Yield a connection on which something is done that is committed while `work` waits for it."""
+        async with self.database.one_statement(TEAM) as connection:
+            own = connection.without_preface()
+            await own.execute(text("BEGIN").execution_options(no_parameters=True))
+            yield own
+            working = asyncio.create_task(work)
+            await asyncio.sleep(0.2)
+            assert not working.done()
+            await own.execute(text("COMMIT").execution_options(no_parameters=True))
+        self.became = await working
 
     async def log(self, turn: TurnRecord) -> list[str]:
         found = await self.rows("SELECT outcome FROM interaction_logs WHERE message_id = %s", turn.answer_id)
@@ -171,7 +206,7 @@ async def test_of_a_turn_and_its_retry_that_was_answered_the_retry_stays(late: R
     await late.begin(retry)
     assert await late.replay(turn) == "later"
     await late.finish(retry, "There!")
-    assert await late.replay(turn) == "known"
+    assert await late.replay(turn) == "answered"
     assert await late.said(turn) == []
 
 
@@ -181,7 +216,7 @@ async def test_a_turn_takes_its_key_back_from_a_retry_that_came_to_nothing(late:
     await late.begin(retry)
     await late.finish(retry, "", outcome="failed")
     assert await late.replay(turn) == "kept"
-    assert await late.replay(again) == "known"
+    assert await late.replay(again) == "answered"
     (kept,) = await late.rows("SELECT answer_id FROM turn_keys WHERE key_hash = %s", key)
     assert kept["answer_id"] == turn.answer_id
 
@@ -204,3 +239,80 @@ async def test_of_two_turns_with_one_key_that_both_waited_one_answer_is_kept(lat
         for turn in (begun, unheard)
     ] == [[], [{"?column?": 1}]]
     assert (await late.log(begun), await late.log(unheard)) == ([], ["complete"])
+
+
+async def test_a_turn_stays_on_the_path_that_was_left_since(late: Replayed) -> None:
+    first = await late.had("Q1", "A1")
+    second = await late.had("Q2", "A2", after=first)
+    waited = late.asked("Q3", after=first)
+    await late.had("Q2, better", "A4", after=first, branch=Branch("edit", second.question_id))
+    assert [await late.replay(waited, "A3") for _ in range(2)] == ["kept"] * 2
+    assert await late.tree(first) == [
+        *(("Q1", None, True), ("A1", "Q1", True), ("Q2", "A1", False), ("A2", "Q2", False)),
+        *(("Q3", "A2", False), ("A3", "Q3", False), ("Q2, better", "A1", True), ("A4", "Q2, better", True)),
+    ]
+
+
+async def test_a_turn_stays_behind_the_answer_that_was_had_anew_since(late: Replayed) -> None:
+    first = await late.had("Q1", "A1")
+    waited = late.asked("Q2", after=first)
+    await late.had("", "A1, anew", after=first, branch=Branch("regenerate", first.answer_id))
+    assert await late.replay(waited, "A2") == "kept"
+    assert await late.tree(first) == [
+        *(("Q1", None, True), ("A1", "Q1", False), ("Q2", "A1", False), ("A2", "Q2", False), ("A1, anew", "Q1", True))
+    ]
+
+
+async def test_a_turn_goes_on_with_the_path_that_had_been_chosen_before(late: Replayed) -> None:
+    first = await late.had("Q1", "A1")
+    await late.had("Q1, better", "A2", after=first, branch=Branch("edit", first.question_id))
+    await late.rows(
+        "UPDATE messages SET active = NOT active WHERE conversation_id = %s", first.conversation_id
+    )  # the first wording was chosen again
+    waited = late.asked("Q3", after=first)
+    assert await late.replay(waited, "A3") == "kept"
+    assert await late.said(first) == ["Q1", "A1", "Q3", "A3"]
+
+
+async def test_what_is_said_at_the_same_moment_goes_on_behind_it(late: Replayed) -> None:
+    first = await late.had("Q1", "A1")
+    waited, live = late.asked("Q2", after=first), late.asked("Q3", after=first)
+    async with late.at_the_same_moment(late.replay(waited, "A2")) as connection:
+        await turns.continue_(connection, live, limit=20, busy=60)
+    await late.finish(live, "A3")
+    assert (late.became, await late.said(first)) == ("kept", ["Q1", "A1", "Q2", "A2", "Q3", "A3"])
+
+
+async def test_a_conversation_that_is_deleted_at_the_same_moment_stays_so(late: Replayed) -> None:
+    first = await late.had("Q1", "A1")
+    async with late.at_the_same_moment(late.replay(late.asked("Q2", after=first))) as connection:
+        await conversations.delete(
+            connection, Owner(team_id=DEFAULT_TEAM_ID, user_id=late.user_id), first.conversation_id
+        )
+    assert (late.became, await late.tree(first)) == ("known", [])
+
+
+async def test_a_conversation_stays_deleted_also_where_its_turn_was_begun_unheard(late: Replayed) -> None:
+    turn = late.asked()
+    await late.begin(turn)
+    async with late.database.one_statement(TEAM) as connection:
+        await conversations.delete(
+            connection, Owner(team_id=DEFAULT_TEAM_ID, user_id=late.user_id), turn.conversation_id
+        )
+    assert (await late.replay(turn), await late.tree(turn), await late.log(turn)) == ("known", [], ["interrupted"])
+
+
+async def test_a_whole_answer_is_not_cut_short_by_who_stopped_it_too_late(late: Replayed) -> None:
+    turn = late.asked()
+    await late.begin(turn)
+    assert await late.finish(turn, "The", by_writer=False, outcome="stopped")
+    assert await late.replay(turn, "There.", begun=True, model="double-1") == "kept"
+    assert (await late.said(turn), await late.log(turn)) == (["Where?", "There."], ["complete"])
+
+
+async def test_what_its_writer_has_stopped_stays_so(late: Replayed) -> None:
+    turn = late.asked()
+    await late.begin(turn)
+    assert await late.finish(turn, "The", outcome="stopped", model="double-1")
+    assert await late.replay(turn, "There.", begun=True) == "known"
+    assert await late.said(turn) == ["Where?", "The"]
