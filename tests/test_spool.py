@@ -25,9 +25,9 @@ from lib.db.session import Database
 from lib.errors import DatabaseUnavailable, StorageUnavailable
 from lib.files.storage import Storage, Stored
 from lib.ids import DEFAULT_TEAM_ID, new_id
-from lib.room import Room, Standing
-from lib.spool import KEEP, Spool
-from lib.spooled import VERSION, Name, Replayed, TooNew, Unreadable, read, waiting_under, write
+from lib.spool.record import VERSION, Name, Replayed, TooNew, Unreadable, read, waiting_under, write
+from lib.spool.room import Room, Standing
+from lib.spool.spool import KEEP, Spool
 from lib.turns import Branch, EndedTurn, TurnKey, TurnRecord, TurnResult
 from tests.doubles.proxy import PostgresProxy
 from tests.fixtures.storage import Bucket
@@ -270,7 +270,7 @@ async def test_a_turn_waits_until_it_is_brought_in_once(
     assert await spool.replay(database) == Replayed()
     (logged,) = await rows("SELECT cost_usd FROM interaction_logs WHERE id = %s", turn.turn.answer_id)
     assert logged["cost_usd"] == Decimal("0.000150")
-    assert spool.counts == {"spooled": 1, "kept": 1, "known": 0, "refused": 0, "aside": 0}
+    assert spool.counts == {"spooled": 1, "kept": 1, "known": 0, "answered": 0, "refused": 0, "aside": 0}
 
 
 async def test_a_guests_turn_comes_in(spool: Spool, database: Database, rows: Rows) -> None:
@@ -762,7 +762,7 @@ async def test_it_is_time_to_look_when_turns_may_wait(spool: Spool, database: Da
     assert (spool.holds, spool.due) == (True, True)
     await spool.replay(database)
     assert (spool.holds, spool.due) == (False, False)
-    spool._replayed_at -= 301
+    spool._outlook._looked_at -= 301
     assert spool.due
 
 

@@ -23,8 +23,9 @@ from lib.errors import DatabaseBusy, DatabaseUnavailable, ReportTooLong
 from lib.health.about import about
 from lib.health.checks import Checks, read_all
 from lib.health.probe import Dependency, Reading
-from lib.room import Standing
-from lib.spool import Count, Spool
+from lib.spool import Spool
+from lib.spool.record import Count
+from lib.spool.room import Standing
 from lib.store.turn_counts import EDGES, TurnCounts, TurnGroup, today
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4

@@ -23,6 +23,7 @@ class Replayed(BaseModel):
 
     kept: int = 0
     known: int = 0
+    answered: int = 0
     refused: int = 0
     later: int = 0
     aside: int = 0
@@ -46,7 +47,7 @@ async def replay(instance: ThisInstance, *, aside: bool = False) -> Replayed:
     """
     if instance.spool is None:
         return Replayed()
-    from lib.spool import JOB
+    from lib.spool.spool import JOB
 
     replayed = await instance.spool.replay(instance.database, within=JOB, most=sys.maxsize, aside=aside)
     if replayed.halted:

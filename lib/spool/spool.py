@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -13,6 +12,7 @@ from uuid import UUID
 from lib.breaker import Breaker
 from lib.errors import StorageUnavailable
 from lib.settings import Settings
+from lib.spool.outlook import Outlook
 from lib.turns import EndedTurn
 
 # What a healthy turn never needs is imported when it is needed.
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from lib.auth.seal import Seal
     from lib.db.session import Database
     from lib.files.storage import Storage, Stored
-    from lib.jobs.replay import Replay
-    from lib.room import ListBelow, Room, Standing
-    from lib.spooled import Replayed
+    from lib.spool.record import Count, Replayed
+    from lib.spool.replay import Replay
+    from lib.spool.room import ListBelow, Room, Standing
 
 KEEP: Final = 2.0
 """Seconds that a turn may take to be kept: its reader waits for the last event."""
@@ -45,18 +45,10 @@ RECORDS: Final = 200
 """Turns after which it ends, likewise."""
 JOB: Final = 18.0
 """Seconds that the job takes for it: a function on AWS Lambda has 29, and the last turn may take some."""
-LOOK_EVERY: Final = 300.0
-"""Seconds after which an instance that knows of no turn that waits looks for those of others."""
-PAUSE: Final = 5.0
-"""Seconds until the next look after one that could bring nothing in."""
-
 LISTED: Final = 100_000
 """Objects that one list reads at most: more than there may be, whatever the bounds are set to."""
 SAME_KEY: Final = 16
 """Turns under one key that are read at most."""
-
-Count = Literal["spooled", "full", "unwritable", "kept", "known", "refused", "aside"]
-"""What this instance counts: turns that it spooled; that it could not, by the reason; what became of those replayed."""
 
 _log = logging.getLogger("parley.spool")
 
@@ -88,18 +80,14 @@ class Spool:
         self._max_records = max_records
         self._max_bytes = max_bytes
         self.counts: Counter[Count] = Counter()
-        self._holds = True
+        self._outlook = Outlook()
         self._writing = asyncio.Semaphore(WRITES)
-        self._left = 0
-        self._begun = self._keeping = 0
-        self._replaying = self._in_vain = False
         self._breaker = Breaker()
-        self._replayed_at = -math.inf
 
     @classmethod
     def from_settings(cls, settings: Settings, seal: Callable[[], "Seal"]) -> Self | None:
         """Return the spool of a deployment; None where turns wait nowhere."""
-        from lib.spooled import place_of
+        from lib.spool.record import place_of
 
         place = place_of(settings)
         if place is None:
@@ -115,43 +103,37 @@ class Spool:
     @cached_property
     def room(self) -> "Room":
         """How much there is, and how much more may be."""
-        from lib.room import Room
+        from lib.spool.room import Room
 
         return Room(self._list_below, max_records=self._max_records, max_bytes=self._max_bytes)
 
     @property
     def holds(self) -> bool:
         """Whether turns may wait, as far as this instance knows: until a look has found none."""
-        return self._holds
+        return self._outlook.holds
 
     @property
     def due(self) -> bool:
         """Whether it is time to look for turns that wait: when some may, and now and then in any case."""
-        since = time.monotonic() - self._replayed_at
-        soon = self._holds and not (self._in_vain and since < PAUSE)
-        return not self._replaying and (soon or since > LOOK_EVERY)
+        return self._outlook.due
 
     async def keep(self, ended: EndedTurn) -> bool:
         """Keep a turn for the database, in one write; return whether it is kept.
 
         It takes `KEEP` seconds at most. When it is not kept, the log says why.
         """
-        self._holds = True
-        self._begun += 1
-        self._keeping += 1
         reason: Literal["full", "unwritable"] = "unwritable"
         try:
-            async with asyncio.timeout(KEEP):
-                if await self._write(ended):
-                    self.counts["spooled"] += 1
-                    return True
-                reason = "full"
+            with self._outlook.keeping():
+                async with asyncio.timeout(KEEP):
+                    if await self._write(ended):
+                        self.counts["spooled"] += 1
+                        return True
+                    reason = "full"
         except (StorageUnavailable, TimeoutError):
             pass  # the storage has said so in the log
         except Exception:  # a caller has nowhere else to put the turn
             _log.exception("a turn could not be written")
-        finally:
-            self._keeping -= 1
         self.counts[reason] += 1
         _log.error("turn %s is lost: the spool is %s", ended.turn.answer_id, reason)
         return False
@@ -174,31 +156,24 @@ class Spool:
             most: turns after which it ends.
             aside: bring back first what was set aside.
         """
-        from lib.spooled import Replayed
+        from lib.spool.record import Replayed
 
-        if self._replaying:
-            return Replayed(left=self._left)
-        self._replaying = True
-        quiet, begun = self._keeping == 0, self._begun
-        try:
-            replayed = await self._replay(self._replay_within(database, within, most, self._list_below), aside)
-        except StorageUnavailable as error:
-            self._in_vain = True
-            return Replayed(left=self._left, halted=error)
-        finally:
-            self._replaying = False
-            self._replayed_at = time.monotonic()
-        self._left = replayed.left
-        self._holds = replayed.left > 0 or not quiet or self._begun != begun
-        self._in_vain = replayed.left > 0 and not (replayed.kept or replayed.known or replayed.refused)
-        return replayed
+        if self._outlook.looking:
+            return Replayed(left=self._outlook.left)
+        with self._outlook.look() as look:
+            try:
+                replayed = await self._replay(self._replay_within(database, within, most, self._list_below), aside)
+            except StorageUnavailable as error:
+                return Replayed(left=self._outlook.left, halted=error)
+            look.found(left=replayed.left, gone=replayed.kept + replayed.known + replayed.answered + replayed.refused)
+            return replayed
 
     async def replay_conversation(self, database: "Database", conversation_id: UUID) -> bool:
         """Bring in what waits of one conversation; return whether it may be in the database now.
 
         For somebody who goes on with it, and waits: it takes `FIND` seconds or a little more.
         """
-        running = self._replaying
+        running = self._outlook.looking
         replay = await self._in_passing(lambda: self._replay_one(database, conversation_id))
         return replay is not None and (running or replay.gone > 0)
 
@@ -225,7 +200,7 @@ class Spool:
             return found
 
     async def _find(self, key_hash: bytes) -> EndedTurn | None:
-        from lib.spooled import best_of, waiting_under
+        from lib.spool.record import best_of, waiting_under
 
         async with asyncio.timeout(FIND):
             objects = await self._storage.list_below(waiting_under(key_hash), limit=SAME_KEY)
@@ -247,7 +222,7 @@ class Spool:
             self._count(replay)
 
     def _replay_within(self, database: "Database", seconds: float, most: int, list_below: "ListBelow") -> "Replay":
-        from lib.jobs.replay import Replay
+        from lib.spool.replay import Replay
 
         until = time.monotonic() + seconds
         return Replay(
@@ -255,13 +230,13 @@ class Spool:
         )
 
     def _count(self, replay: "Replay") -> None:
-        for count in ("kept", "known", "refused", "aside"):
+        for count in ("kept", "known", "answered", "refused", "aside"):
             self.counts[count] += replay.counts[count]
         if replay.gone:
             self.room.changed()
 
     async def _write(self, ended: EndedTurn) -> bool:
-        from lib.spooled import Name, write
+        from lib.spool.record import Name, write
 
         name = Name.of(ended.turn)
         sealed = write(ended, self._seal())
@@ -273,7 +248,7 @@ class Spool:
         return True
 
     async def _read(self, stored: "Stored") -> EndedTurn | None:
-        from lib.spooled import Name, TooNew, Unreadable, read
+        from lib.spool.record import Name, TooNew, Unreadable, read
 
         name, sealed = Name.read(stored.key), await self._storage.get(stored.key)
         try:

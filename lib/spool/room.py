@@ -11,7 +11,7 @@ from typing import Final
 
 from lib.errors import StorageUnavailable
 from lib.files.storage import Stored
-from lib.spooled import ASIDE, WAITING
+from lib.spool.record import ASIDE, WAITING
 from lib.unhindered import begin
 
 FRESH: Final = 5.0

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import batched
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from lib.chat.retention import retain
@@ -16,8 +16,8 @@ from lib.db.session import Database
 from lib.db.tenant import Asker, Tenant
 from lib.errors import DatabaseBusy, DatabaseUnavailable, ParleyError, StorageUnavailable, Unauthenticated
 from lib.files.storage import Storage
-from lib.room import ListBelow
-from lib.spooled import ASIDE, WAITING, Name, Replayed, TooNew, Unreadable, hashed, read
+from lib.spool.record import ASIDE, WAITING, Count, Name, Replayed, TooNew, Unreadable, hashed, read
+from lib.spool.room import ListBelow
 from lib.store import answers
 from lib.turns import EndedTurn, Kept
 
@@ -28,8 +28,6 @@ WORKERS: Final = 4
 """Conversations that are brought in at a time: most of the time is spent waiting for storage."""
 READ: Final = 8
 """Turns of one conversation that are read at a time."""
-
-Count = Literal["kept", "known", "refused", "later", "aside"]
 
 _log = logging.getLogger("parley.spool")
 
@@ -67,6 +65,7 @@ class Replay:
         self._users: set[tuple[UUID, UUID]] = set()
         self._halted: ParleyError | None = None
         self.gone = 0  # turns that wait no longer
+        self._later = 0
         self.counts: Counter[Count] = Counter()
 
     async def bring_back(self) -> None:
@@ -96,7 +95,7 @@ class Replay:
         await asyncio.gather(*(self._work(conversations) for _ in range(WORKERS)))
         for team_id, user_id in self._users if self._halted is None else ():
             await retain(self._database, team_id=team_id, user_id=user_id, newest=self._retention)
-        replayed = Replayed(**self.counts, left=len(names) - self.gone, halted=self._halted)
+        replayed = Replayed(**self.counts, later=self._later, left=len(names) - self.gone, halted=self._halted)
         if names:
             _log.info("of %d turns that waited: %s", len(names), replayed)
         return replayed
@@ -115,7 +114,7 @@ class Replay:
                 self._halted = error
             except Exception:  # the conversation waits, and no other for it
                 _log.exception("turn %s, or one behind it, could not be replayed", names[0].answer_id)
-                self.counts["later"] += 1
+                self._later += 1
 
     async def _bring_in_all(self, names: list[Name]) -> None:
         """Bring in a conversation, until one of its turns has to wait: the others wait behind it."""
@@ -125,7 +124,7 @@ class Replay:
                 if self._is_over():
                     return
                 if not await self._bring_in(one):
-                    self.counts["later"] += 1
+                    self._later += 1
                     return
 
     async def _read(self, name: Name) -> "_Waiting | None":
@@ -194,7 +193,7 @@ class Replay:
         _log.error("turn %s is set aside: %s", name.answer_id, why)
 
     def _is_over(self) -> bool:
-        return bool(self._halted) or self.counts.total() >= self._most or time.monotonic() >= self._until
+        return bool(self._halted) or self.counts.total() + self._later >= self._most or time.monotonic() >= self._until
 
 
 @dataclass(frozen=True, slots=True)

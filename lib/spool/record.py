@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 from uuid import UUID
 
 import msgspec
@@ -22,6 +22,9 @@ VERSION: Final = 1
 WAITING: Final = "waiting"
 ASIDE: Final = "aside"
 """Where objects are: those that wait, and those that no database takes, as an operator has to see."""
+
+Count = Literal["spooled", "full", "unwritable", "kept", "known", "answered", "refused", "aside"]
+"""What an instance counts: turns that it spooled; that it could not, by the reason; what became of those replayed."""
 
 _BEST_FIRST: Final = ("complete", "stopped", "interrupted", "failed")
 _NO_KEY: Final = "-"
@@ -84,7 +87,8 @@ class Replayed:
 
     Attributes:
         kept: are in the database now.
-        known: were, or are of a conversation that was deleted since, or a retry of them was answered.
+        known: were there already, or are of a conversation that was deleted since.
+        answered: a retry of them was answered, and is there in their place.
         refused: are of a conversation that is not their user's, or of a user who may not ask any more; deleted.
         later: have to wait.
         aside: cannot be read, or the database does not take them: they are kept apart for an operator to see.
@@ -94,6 +98,7 @@ class Replayed:
 
     kept: int = 0
     known: int = 0
+    answered: int = 0
     refused: int = 0
     later: int = 0
     aside: int = 0
