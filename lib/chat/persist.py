@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from lib.chat.batches import what_is_left
 from lib.chat.prompt import HISTORY_MESSAGES
+from lib.db.faults import is_passing
 from lib.db.limits import Hit
 from lib.db.session import Connection, Database
 from lib.db.tenant import EVERY_TEAM, Asker, Tenant
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS: Final = 6
 """How often a turn is begun while others keep changing its conversation."""
+SAVES: Final = 2
+"""How often an answer is saved that gets in another statement's way."""
 PATIENCE: Final = 1.0
 """Seconds for which a reader waits for the database at the end of an answer; then the turn goes to the spool."""
 HURRIED: Final = 0.15
@@ -73,37 +76,49 @@ async def keep_question(
         Unauthenticated: the tenant's asker is signed in no longer.
         DatabaseUnavailable: without a database nobody knows where the turn branches, or the agent it is to begin with.
     """
+    asked = _Asked(turn)
     try:
         async with database.one_statement(tenant) as connection:
-            return await _begin(connection, turn, busy, hit)
+            return asked.turn, await _begin(connection, asked, busy, hit)
     except DatabaseUnavailable:
         if turn.branch or turn.agent_id:
-            await unhindered(_close_unheard(database, turn))
+            # It may have been heard all the same; nobody is going to write its answer.
+            await unhindered(_close(database, asked.turn, DatabaseUnavailable.code))
             raise
-        return turn, None
+        return asked.turn, None
 
 
-async def _close_unheard(database: Database, turn: TurnRecord) -> None:
-    """End a turn whose beginning may have been heard all the same: nobody is going to write its answer."""
-    failed = TurnResult("failed", "", error_code=DatabaseUnavailable.code)
+async def _close(database: Database, turn: TurnRecord, error_code: str) -> None:
+    """End a turn whose answer nobody is going to write, if the database knows of it, so that its conversation goes on.
+
+    Where that is away, the reaper does so.
+    """
+    failed = TurnResult("failed", "", error_code=error_code)
     with suppress(DatabaseUnavailable, DatabaseBusy):
         async with database.one_statement(Tenant(turn.team_id)) as connection:
             await answers.finish(connection, turn, failed, by_writer=False)
 
 
-async def _begin(connection: Connection, turn: TurnRecord, busy: float, hit: Hit | None) -> tuple[TurnRecord, Begun]:
+@dataclass(slots=True)
+class _Asked:
+    """The turn with the ids that it was last asked to be kept under: a statement may have been heard that failed."""
+
+    turn: TurnRecord
+
+
+async def _begin(connection: Connection, asked: _Asked, busy: float, hit: Hit | None) -> Begun:
     """Begin the turn, or find the one that it repeats; look again where others were at the conversation, too."""
     for _ in range(ATTEMPTS):
         try:
-            if turn.opens:
-                return turn, await turns.begin(connection, turn, busy=busy, hit=hit)
-            return turn, await turns.continue_(connection, turn, limit=HISTORY_MESSAGES, busy=busy, hit=hit)
+            if asked.turn.opens:
+                return await turns.begin(connection, asked.turn, busy=busy, hit=hit)
+            return await turns.continue_(connection, asked.turn, limit=HISTORY_MESSAGES, busy=busy, hit=hit)
         except KeyTaken:
-            repeats = await _repeat(connection, turn)
+            repeats = await _repeat(connection, asked.turn)
             if repeats is not None:
-                return turn, Begun(repeats=repeats)
+                return Begun(repeats=repeats)
         except MadeTooEarly as early:
-            turn = _made_after(turn, early.newest)
+            asked.turn = _made_after(asked.turn, early.newest)
         except Moved:
             pass
     raise ConversationBusy(retry_after=1)
@@ -188,36 +203,46 @@ async def _keep(
 ) -> Where:
     saving = begin(_save(database, ended, first))
     in_time = await done_within(saving, HURRIED if ended.result.outcome == "interrupted" else PATIENCE)
-    kept = saving.result() if in_time else None
-    if kept in {None, "later"}:
-        if spool is not None and await spool.keep(ended):
-            return "saved" if saving.done() and saving.result() == "kept" else "spooled"
-        kept = await saving
+    where = _where(saving.result()) if in_time else None
+    if where is None and spool is not None and await spool.keep(ended):
+        return (_where(saving.result()) if saving.done() else None) or "spooled"
+    where = where or _where(await saving)
+    if where is None:
+        begin(_close(database, ended.turn, ParleyError.code))
+        if spool is not None:
+            spool.lost(ended)
+    return where or "nowhere"
+
+
+def _where(kept: Kept | None) -> Where | None:
+    """Return where a turn is that the database was to keep; None where it does not take it now."""
+    if kept is None or kept == "later":
+        return None
     return "saved" if kept == "kept" else "nowhere"
 
 
 async def _save(
     database: Database, ended: EndedTurn, first: Callable[[], Awaitable[None]] | None = None
 ) -> Kept | None:
-    """Commit the answer and its log line; None where the database is away, or has no time for us."""
-    turn, result = ended.turn, ended.result
+    """Commit the answer and its log line; None where the database does not take it now."""
     # Whoever has signed out meanwhile gets their answer kept. One that was not begun was never asked for its account.
-    asker = None if ended.begun else Asker(turn.user_id)
+    tenant = Tenant(ended.turn.team_id, None if ended.begun else Asker(ended.turn.user_id))
     if first is not None:
         await first()
-    try:
-        async with database.one_statement(Tenant(turn.team_id, asker)) as connection:
-            if not ended.begun:
-                return await answers.save_whole(connection, ended)
-            return "kept" if await answers.finish(connection, turn, result) else "known"
-    except (DatabaseUnavailable, DatabaseBusy):
-        return None
-    except Unauthenticated:
-        return "refused"
-    except Exception:
-        # The caller has read the answer: a fault of ours in keeping it must not take it back.
-        _log.exception("turn could not be saved")
-        if result.outcome != "failed":  # so that the conversation goes on
-            failed = TurnResult("failed", "", error_code=ParleyError.code)
-            await _save(database, EndedTurn(turn, failed, ended.begun))
-        return "refused"
+    for _ in range(SAVES):
+        try:
+            async with database.one_statement(tenant) as connection:
+                if not ended.begun:
+                    return await answers.save_whole(connection, ended)
+                return "kept" if await answers.finish(connection, ended.turn, ended.result) else "known"
+        except (DatabaseUnavailable, DatabaseBusy):
+            return None
+        except Unauthenticated:
+            return "refused"
+        except Exception as error:
+            # The caller has read the answer: a fault of ours in keeping it must not take it back. It goes to the spool,
+            # which sets it aside where the database never takes it.
+            if not is_passing(error):
+                _log.exception("turn could not be saved")
+                return None
+    return None

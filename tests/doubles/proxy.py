@@ -28,7 +28,7 @@ class PostgresProxy:
         self._live = asyncio.Event()
         self._live.set()
         self._refusing = False
-        self._swallowing = False
+        self._swallowed_after: int | None = None
         self._logins_only = False
         self._hangs_up = False
         self._writers: set[asyncio.StreamWriter] = set()
@@ -62,9 +62,12 @@ class PostgresProxy:
         for writer in self._writers:
             writer.transport.abort()
 
-    def swallow(self) -> None:
-        """Let the next request through, then drop the connection in place of the server's reply."""
-        self._swallowing = True
+    def swallow(self, *, after: int = 0) -> None:
+        """Let the next request through, then drop the connection in place of the server's reply.
+
+        So many replies come `after` all before that.
+        """
+        self._swallowed_after = after
 
     def stall(self) -> None:
         """Forward nothing until `heal`, and keep every connection open."""
@@ -100,10 +103,12 @@ class PostgresProxy:
             await self._live.wait()
             if self.lag and not counted:
                 await asyncio.sleep(self.lag)
-            if self._swallowing and not counted:
-                self._swallowing = False
-                writer.transport.abort()
-                return
+            if self._swallowed_after is not None and not counted:
+                if self._swallowed_after == 0:
+                    self._swallowed_after = None
+                    writer.transport.abort()
+                    return
+                self._swallowed_after -= 1
             writer.write(data)
             await writer.drain()
             if self._logins_only and data.endswith(READY):

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import psycopg
 import pytest
 
 from tests.doubles.openai_server import OpenAIServer
@@ -288,3 +289,22 @@ async def test_the_stream_of_a_turn_that_waits_is_taken_up_as_soon_as_the_databa
     path = f"/api/v1/conversations/{first['conversation_id']}/messages/{first['message_id']}/stream"
     told = events((await away.parley.client.get(path)).text)
     assert (told[-1].kind, told[-1].data["text"], told[-1].data["saved"]) == ("finished", "Hello, world.", True)
+
+
+async def test_a_save_that_is_broken_off_after_its_turn_was_spooled_takes_nothing_back(
+    away: Away, openai_double: OpenAIServer, database_url: str
+) -> None:
+    openai_double.play(Script(stall_at=2))
+    asking = asyncio.create_task(away.ask("Mine?"))
+    await openai_double.next_call()
+    async with await psycopg.AsyncConnection.connect(database_url) as holder:
+        await holder.execute("SELECT FROM conversations WHERE busy_until > now() FOR UPDATE")
+        openai_double.resume()
+        answer = await asking
+        assert (answer["saved"], answer["spooled"]) == (False, True)
+        broken_off = await away.rows(
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        )
+        assert len(broken_off) == 1
+    await away.replay()
+    assert await away.said(answer["conversation_id"]) == [("complete", "Mine?"), ("complete", "Hello, world.")]
