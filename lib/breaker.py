@@ -10,6 +10,8 @@ WINDOW: Final = 10.0
 """Seconds an open breaker waits before it lets one probe through."""
 THRESHOLD: Final = 3
 """Quick failures in a row that open it: one more than the calls of one turn that meet with the same hiccup."""
+ALONE: Final = 2
+"""Silences in a row that open it where nobody could step in: one of them may be the fault of what was asked."""
 
 
 class Breaker:
@@ -68,16 +70,19 @@ class Call:
         """Say that the dependency answered, if only with a refusal; return whether that closes the breaker."""
         return self._state.close()
 
-    def failed(self, *, waited: bool) -> bool:
+    def failed(self, *, waited: bool, alone: bool = False) -> bool:
         """Say that the dependency is away; return whether that opens the breaker.
 
         Args:
             waited: it was silent for all the time that the call had. That opens the breaker at once, unless the
                 dependency answered another call meanwhile. A failure that shows sooner is one of several in a row, in
                 which calls that were under way together count once: a restart breaks them all off.
+            alone: nobody could step in for the dependency. Then it takes a second silence, and no answer to anybody
+                between the two.
         """
         counts = self._state.failures == self._failures_before
-        return self._state.fail(self, at_once=waited and not self.others_answered, counts=counts)
+        silent = waited and not self.others_answered
+        return self._state.fail(self, silent=silent, opens_at=ALONE if alone else 1, counts=counts)
 
     def __enter__(self) -> Self:
         """Nothing more: it has begun."""
@@ -96,6 +101,7 @@ class _State:
         self._threshold = threshold
         self._clock = clock
         self._row = 0
+        self._silences = 0
         self._next_probe = 0.0
         self._probe: Call | None = None
         self.is_open = False
@@ -117,10 +123,10 @@ class _State:
     def close(self) -> bool:
         closes, self.is_open = self.is_open, False
         self.answers += 1
-        self._row, self._probe = 0, None
+        self._row, self._silences, self._probe = 0, 0, None
         return closes
 
-    def fail(self, call: Call, *, at_once: bool, counts: bool) -> bool:
+    def fail(self, call: Call, *, silent: bool, opens_at: int, counts: bool) -> bool:
         if self.is_open:
             if call is self._probe:
                 self._open()
@@ -128,7 +134,8 @@ class _State:
         if counts:
             self.failures += 1
             self._row += 1
-        if not at_once and self._row < self._threshold:
+        self._silences += silent
+        if not (silent and self._silences >= opens_at) and self._row < self._threshold:
             return False
         self._open()
         return True

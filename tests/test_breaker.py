@@ -63,6 +63,24 @@ def test_one_failure_that_waited_out_its_budget_opens_it_at_once() -> None:
     assert breaker.enter() is None
 
 
+def test_where_nobody_could_step_in_the_second_silence_in_a_row_opens_it() -> None:
+    breaker = Breaker(threshold=9)
+    assert not entered(breaker).failed(waited=True, alone=True)
+    entered(breaker).answered()
+    under_way = [entered(breaker) for _ in range(2)]
+    assert [call.failed(waited=True, alone=True) for call in under_way] == [False, True], "also of those at once"
+
+
+def test_no_refusal_and_no_silence_among_answers_makes_the_next_silence_the_second() -> None:
+    breaker = Breaker(threshold=9)
+    among_answers = entered(breaker)
+    entered(breaker).answered()
+    assert not among_answers.failed(waited=True, alone=True)
+    assert not entered(breaker).failed(waited=False, alone=True)
+    assert not entered(breaker).failed(waited=True, alone=True)
+    assert entered(breaker).failed(waited=True), "somebody can step in by now"
+
+
 def test_one_that_waited_while_others_were_answered_only_counts() -> None:
     breaker = Breaker(threshold=2)
     stuck, other = entered(breaker), entered(breaker)
@@ -161,7 +179,7 @@ def test_who_is_refused_can_be_told_when_to_come_back(clock: Clock) -> None:
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["enter", "answered", "failed", "waited", "leave", "tick"]), st.integers(0, 5))
+    st.tuples(st.sampled_from(["enter", "answered", "failed", "waited", "alone", "leave", "tick"]), st.integers(0, 5))
 )
 
 
@@ -188,8 +206,8 @@ def test_a_dead_dependency_is_asked_once_a_window_whatever_happens_in_which_orde
             assert call.answered() == was_open
             probe = None
             assert not breaker.is_open
-        elif call and step in {"failed", "waited"}:
-            opens = call.failed(waited=step == "waited")
+        elif call and step in {"failed", "waited", "alone"}:
+            opens = call.failed(waited=step != "failed", alone=step == "alone")
             assert opens == (breaker.is_open and not was_open)
             if opens or call is probe:
                 opened_at, probe = clock.now, None

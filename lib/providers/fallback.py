@@ -85,7 +85,8 @@ class Fallback:
         for provider in self._attempts:
             if failure and provider is self._current and isinstance(failure, _POINTLESS_AGAIN):
                 break
-            self._current, attempt = provider, _Attempt(provider, patient=self._is_patient())
+            self._current = provider
+            attempt = _Attempt(provider, patient=self._is_patient(), alone=self._is_alone(provider))
             try:
                 with attempt:
                     async with aclosing(self._watched(attempt.asked.stream(messages, options))) as chunks:
@@ -107,6 +108,10 @@ class Fallback:
     def _is_patient(self) -> bool:
         """Whether there is time enough left to take silence for an absence."""
         return self._deadline - asyncio.get_running_loop().time() >= self._limits.first_token / 2
+
+    def _is_alone(self, provider: Provider) -> bool:
+        """Whether no other provider would answer the next turn in its place."""
+        return all(each is provider or (isinstance(each, Guarded) and each.breaker.is_open) for each in self._attempts)
 
     async def _watched(self, answer: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
         """Yield a provider's chunks; only its silence counts against it, never a slow reader on our side."""
@@ -139,10 +144,17 @@ class _Attempt:
         begun: whether it has begun to answer.
     """
 
-    def __init__(self, provider: Provider, *, patient: bool) -> None:
-        """Begin it. `patient` says whether the provider's silence would say anything of it."""
+    def __init__(self, provider: Provider, *, patient: bool, alone: bool) -> None:
+        """Begin it.
+
+        Args:
+            provider: whom to call.
+            patient: whether the provider's silence would say anything of it.
+            alone: whether nobody else would answer in its place.
+        """
         self._call = provider.breaker.enter() if isinstance(provider, Guarded) else None
         self._patient = patient
+        self._alone = alone
         self.asked = provider.provider if isinstance(provider, Guarded) and self._call else provider
         self.begun = False
 
@@ -165,7 +177,7 @@ class _Attempt:
             if not isinstance(error, ProviderTimeout):
                 call.failed(waited=False) if error and error.away else call.answered()
             elif self._patient:
-                call.failed(waited=True)
+                call.failed(waited=True, alone=self._alone)
 
 
 def _first(failure: ProviderError | None, error: ProviderError) -> ProviderError:

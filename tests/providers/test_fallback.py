@@ -144,6 +144,15 @@ def guarded(server: OpenAIServer, model: str = "first") -> Guarded:
     return Guarded(provider(server, model), ("openai", model))
 
 
+def silent_before(server: OpenAIServer) -> Guarded:
+    """Return one whose breaker is open, and would let a probe through at once."""
+    breaker = Breaker(window=0)
+    call = breaker.enter()
+    assert call is not None
+    call.failed(waited=True)
+    return Guarded(provider(server), ("openai", None), breaker)
+
+
 def silent(*providers: Provider) -> Fallback:
     return fallback(providers, Limits(first_token=0.1, stall=5, whole=5))
 
@@ -160,14 +169,38 @@ async def test_a_provider_that_was_silent_is_passed_over_by_the_next_turn(openai
 async def test_a_turn_whose_providers_are_all_away_fails_at_once_and_says_when_to_come_back(
     openai_double: OpenAIServer,
 ) -> None:
-    openai_double.play(Script(silent=True), Script(silent=True))
+    openai_double.play(*[Script(silent=True)] * 3)
     both = guarded(openai_double), guarded(openai_double, "second")
-    with pytest.raises(ProviderTimeout):
-        await answer(silent(*both))
+    for _ in range(2):
+        with pytest.raises(ProviderTimeout):
+            await answer(silent(*both))
     with pytest.raises(ProviderUnavailable) as failure:
         await answer(silent(*both))
     assert failure.value.retry_after == 10
-    assert len(openai_double.calls) == 2
+    assert models_asked(openai_double) == ["first", "second", "second"]
+
+
+@pytest.mark.parametrize("models", [["only"], ["first", "second"]])
+async def test_one_slow_prompt_takes_the_last_model_from_nobody(
+    openai_double: OpenAIServer, models: Sequence[str]
+) -> None:
+    asked = [guarded(openai_double, model) for model in models]
+    for _ in range(2):
+        asked[:-1] = [guarded(openai_double, model) for model in models[:-1]]
+        openai_double.play(*[Script(silent=True)] * len(asked), Script.saying("Here."))
+        with pytest.raises(ProviderTimeout):
+            await answer(silent(*asked))
+        assert await answer(silent(*asked)) == "Here.", "an answer has the row of silences begin anew"
+
+
+async def test_the_second_silence_in_a_row_takes_the_last_model_from_everybody(openai_double: OpenAIServer) -> None:
+    asked = guarded(openai_double)
+    openai_double.play(*[Script(silent=True)] * 2)
+    for _ in range(2):
+        assert not asked.breaker.is_open
+        with pytest.raises(ProviderTimeout):
+            await answer(silent(asked))
+    assert asked.breaker.is_open
 
 
 async def test_the_failure_of_one_that_was_asked_is_told_rather_than_that_another_was_not(
@@ -227,12 +260,9 @@ async def test_how_an_answer_ends_that_has_begun_is_not_held_against_the_next(op
 async def test_one_turn_asks_again_after_a_window_and_the_others_do_not_wait_for_it(
     openai_double: OpenAIServer,
 ) -> None:
-    asked = Guarded(provider(openai_double), ("openai", None), Breaker(window=0))
-    openai_double.play(Script(silent=True), Script(silent=True), Script.saying("Back."))
-    with pytest.raises(ProviderTimeout):
-        await answer(silent(asked))
+    asked = silent_before(openai_double)
+    openai_double.play(Script(silent=True), Script.saying("Back."))
     probe = asyncio.ensure_future(answer(fallback([asked], PATIENT)))
-    await openai_double.next_call()
     await openai_double.next_call()
     with pytest.raises(ProviderUnavailable):
         await answer(silent(asked))
@@ -243,14 +273,11 @@ async def test_one_turn_asks_again_after_a_window_and_the_others_do_not_wait_for
 
 
 async def test_what_is_asked_beside_the_turns_is_neither_a_probe_nor_a_witness(openai_double: OpenAIServer) -> None:
-    asked = Guarded(provider(openai_double), ("openai", None), Breaker(window=0))
-    openai_double.play(Script(silent=True))
-    with pytest.raises(ProviderTimeout):
-        await answer(silent(asked))
+    asked = silent_before(openai_double)
     with pytest.raises(ProviderUnavailable):
         async for _ in asked.stream(MESSAGES):
             pass
-    assert len(openai_double.calls) == 1
+    assert openai_double.calls == []
 
 
 async def test_a_turn_that_has_little_time_left_does_not_take_silence_for_absence(openai_double: OpenAIServer) -> None:
