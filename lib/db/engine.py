@@ -16,6 +16,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 
 from lib.db.driver import Driver, is_unfit
+from lib.db.faults import is_too_much
 from lib.errors import ParleyError
 
 RECYCLE: Final = 240
@@ -101,7 +102,7 @@ def is_lost(error: Exception) -> bool:
     if not isinstance(error, DBAPIError):
         return isinstance(error, TimeoutError | DisconnectionError)
     lost = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
-    return lost and not isinstance(error.orig, _CONFLICTS)
+    return lost and not isinstance(error.orig, _CONFLICTS) and not is_too_much(error.orig)
 
 
 def is_silence(error: Exception) -> bool:

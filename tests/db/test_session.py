@@ -10,6 +10,7 @@ from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from lib.breaker import THRESHOLD, Breaker
 from lib.db.engine import engine_url
+from lib.db.faults import is_passing
 from lib.db.session import POOL_SIZE, Database
 from lib.db.tenant import EVERY_TEAM
 from lib.errors import DatabaseUnavailable, Forbidden, ReportTooLong
@@ -80,10 +81,36 @@ async def test_a_database_that_is_not_ours_to_use_is_an_outage(
 async def test_what_statements_do_to_each_other_is_no_outage(database_url: str) -> None:
     breaker = Breaker(threshold=1)
     database = Database(f"{database_url}&options=-cstatement_timeout%3D10", breaker=breaker)
-    with pytest.raises(OperationalError):
+    with pytest.raises(OperationalError) as error:
         async with database.one_statement(EVERY_TEAM) as connection:
             await connection.execute(text("SELECT pg_sleep(2)"))
     assert not breaker.is_open
+    assert is_passing(error.value)
+    await database.close()
+
+
+TOO_LONG = "SELECT to_tsvector('simple', string_agg(md5(CAST(i AS text)), ' ')) FROM generate_series(1, 100000) AS i"
+TOO_MANY_COLUMNS = f"SELECT {', '.join('1' * 1665)}"
+TOO_MANY_ARGUMENTS = f"SELECT num_nulls({', '.join('1' * 101)})"
+TOO_COMPLEX = f"SELECT 1{' + 1' * 50_000}"
+
+
+@pytest.mark.parametrize(
+    ("statement", "sqlstate"),
+    [(TOO_LONG, "54000"), (TOO_COMPLEX, "54001"), (TOO_MANY_COLUMNS, "54011"), (TOO_MANY_ARGUMENTS, "54023")],
+    ids=["54000", "54001", "54011", "54023"],
+)
+async def test_a_statement_that_asks_too_much_is_no_outage_and_does_not_pass(
+    database_url: str, statement: str, sqlstate: str
+) -> None:
+    breaker = Breaker(threshold=1)
+    database = Database(database_url, breaker=breaker)
+    with pytest.raises(OperationalError) as error:
+        async with database.one_statement(EVERY_TEAM) as connection:
+            await connection.execute(text(statement))
+    assert getattr(error.value.orig, "sqlstate", None) == sqlstate
+    assert not breaker.is_open
+    assert not is_passing(error.value)
     await database.close()
 
 
