@@ -57,7 +57,10 @@ class TurnRecord:
 
 @dataclass(frozen=True, slots=True)
 class TurnResult:
-    """How a turn ended. Times are milliseconds from its start; `sources` is JSON, None where there was no search."""
+    """How a turn ended. Times are milliseconds from its start; `sources` is JSON, None where there was no search.
+
+    `history` is for a repeat that is told from the spool; the database does not keep it, and would have loaded it.
+    """
 
     outcome: Outcome
     text: str
@@ -74,6 +77,7 @@ class TurnResult:
     first_token_ms: int | None = None
     total_ms: int | None = None
     finished_at: datetime | None = None
+    history: Literal["loaded", "sent", "unavailable"] = "loaded"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from lib.chat.citations import CitationFilter
-from lib.chat.events import ReasoningDelta, Retrieval, Source, TextDelta, Usage, with_cited
+from lib.chat.events import History, ReasoningDelta, Retrieval, Source, TextDelta, Usage, with_cited
 from lib.providers.fallback import Fallback
 from lib.text import storable
 from lib.turns import Outcome, TurnResult
@@ -28,12 +28,13 @@ class Found:
 class Progress:
     """What would be kept of a turn if it ended now.
 
-    `started_at` is in the event loop's time; `begun` says whether the user's message is committed; `found` is None
-    until the search is over.
+    `started_at` is in the event loop's time; `begun` says whether the user's message is committed, `history` where the
+    conversation so far came from; `found` is None until the search is over.
     """
 
     started_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     begun: bool = False
+    history: History = "loaded"
     agent_id: UUID | None = None
     found: Found | None = None
     model: str | None = None
@@ -110,6 +111,7 @@ class Progress:
             first_token_ms=self.first_token_ms,
             total_ms=self._elapsed_ms(),
             finished_at=at,
+            history=self.history,
         )
 
     def _sources(self) -> list[dict[str, Any]] | None:

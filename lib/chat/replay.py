@@ -229,7 +229,7 @@ async def told_waiting(ended: EndedTurn) -> AsyncGenerator[TurnEvent]:
     for event in told(answer, ended.turn.answer_id):
         match event:
             case Started():
-                yield replace(event, saved=ended.begun)
+                yield replace(event, saved=ended.begun, history=result.history)
             case Finished() | Failed():
                 yield replace(event, saved=False, spooled=True)
             case _:

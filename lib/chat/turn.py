@@ -54,9 +54,9 @@ async def run_turn(request: TurnRequest, deps: TurnDeps) -> AsyncGenerator[TurnE
         turn, begun = beginning.turn, beginning.begun
         note = _noting(turn, begun, request.course, deps, progress)
         try:
-            origin, history = _history(turn, begun, request)
-            yield note(Started(turn.conversation_id, turn.answer_id, saved=progress.begun, history=origin))
-            if origin == "unavailable":
+            progress.history, history = _history(turn, begun, request)
+            yield note(Started(turn.conversation_id, turn.answer_id, saved=progress.begun, history=progress.history))
+            if progress.history == "unavailable":
                 yield note(NO_HISTORY)
             who = _who(turn, begun, deps)
             if who.is_webhook:

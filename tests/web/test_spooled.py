@@ -190,6 +190,18 @@ async def test_the_client_may_send_what_was_said_last(away: Away, openai_double:
     assert len(openai_double.calls[-1].body["messages"]) == 2
 
 
+@pytest.mark.parametrize("history", [None, [{"role": "user", "content": "My name is Ada."}]])
+async def test_a_retry_is_told_what_the_answer_that_waits_was_given_of_the_conversation(
+    away: Away, history: list[dict[str, str]] | None
+) -> None:
+    conversation_id = (await away.ask("Hello?"))["conversation_id"]
+    away.proxy.refuse()
+    more: dict[str, Any] = {"key": "one", "conversation_id": conversation_id, "history": history}
+    first = await away.ask("Who am I?", **more)
+    assert first["history"] == ("sent" if history else "unavailable")
+    assert await away.ask("Who am I?", **more) == first
+
+
 async def test_what_a_client_says_was_said_is_nothing_beside_what_the_database_says(
     away: Away, openai_double: OpenAIServer
 ) -> None:
