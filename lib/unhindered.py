@@ -1,7 +1,8 @@
 """Work that goes on when the request that began it is cancelled, and that an instance ends with."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
 from typing import Any, Final
 
 LAST_MOMENT: Final = 0.1
@@ -26,15 +27,23 @@ async def unhindered[T](work: Coroutine[Any, Any, T]) -> T:
 
 async def done_within(task: asyncio.Task[Any], seconds: float) -> bool:
     """Wait for a task for so long, or until there is no more time (`hurry`); say whether it is done. It goes on."""
-    no_time = asyncio.get_running_loop().create_future()
-    _waiting.add(no_time)
-    try:
-        await asyncio.wait((task, no_time), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        _waiting.discard(no_time)
-    if no_time.done() and not task.done():
-        await asyncio.wait((task,), timeout=LAST_MOMENT)
-    return task.done()
+    with _no_more_time() as no_time:
+        return await _done_in_time(task, no_time, seconds)
+
+
+async def unless_hurried[T](work: Callable[[Callable[[], bool]], Coroutine[Any, Any, T]]) -> T | None:
+    """Do work that may be broken off; return None when it was, for there is no more time (`hurry`).
+
+    It is given what says so, and has `LAST_MOMENT` seconds then to end of itself.
+    """
+    with _no_more_time() as no_time:
+        task = begin(work(no_time.done))
+        try:
+            await _done_in_time(task, no_time, None)
+        finally:
+            task.cancel()
+        await asyncio.wait((task,))
+    return None if task.cancelled() else task.result()
 
 
 def hurry() -> None:
@@ -48,3 +57,21 @@ async def settle() -> None:
     """Wait for all such work: the last thing an instance does."""
     if _under_way:
         await asyncio.wait(tuple(_under_way))
+
+
+@contextmanager
+def _no_more_time() -> Generator[asyncio.Future[None]]:
+    """Give what is done as soon as somebody says that there is no more time: of an earlier time it knows nothing."""
+    no_time = asyncio.get_running_loop().create_future()
+    _waiting.add(no_time)
+    try:
+        yield no_time
+    finally:
+        _waiting.discard(no_time)
+
+
+async def _done_in_time(task: asyncio.Task[Any], no_time: asyncio.Future[None], seconds: float | None) -> bool:
+    await asyncio.wait((task, no_time), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    if no_time.done() and not task.done():
+        await asyncio.wait((task,), timeout=LAST_MOMENT)
+    return task.done()

@@ -1,5 +1,7 @@
 """When an instance takes turns to wait in the spool, and when it looks for them."""
 
+import asyncio
+
 from lib.spool.outlook import LOOK_EVERY, PAUSE, Outlook
 
 
@@ -10,9 +12,9 @@ class Clock:
         return self.now
 
 
-def looked(outlook: Outlook, *, left: int, gone: int) -> None:
+def looked(outlook: Outlook, *, left: int, gone: int, soon: int | None = None) -> None:
     with outlook.look() as look:
-        look.found(left=left, gone=gone)
+        look.found(left=left, soon=left if soon is None else soon, gone=gone)
 
 
 def test_a_fresh_instance_knows_of_nothing_and_looks() -> None:
@@ -41,7 +43,7 @@ def test_a_look_says_nothing_of_a_turn_that_is_kept_meanwhile() -> None:
     with outlook.look() as look:
         with outlook.keeping():
             pass
-        look.found(left=0, gone=0)
+        look.found(left=0, soon=0, gone=0)
     assert outlook.holds
     with outlook.keeping():
         looked(outlook, left=0, gone=0)
@@ -58,6 +60,16 @@ def test_a_look_that_brought_nothing_in_is_not_repeated_at_once() -> None:
     assert (outlook.holds, outlook.due, outlook.left) == (True, True, 2)
 
 
+def test_what_has_to_wait_for_long_is_not_looked_for_all_the_time() -> None:
+    outlook = Outlook(clock := Clock())
+    looked(outlook, left=3, soon=0, gone=0)
+    assert (outlook.holds, outlook.due, outlook.left) == (False, False, 3)
+    clock.now += PAUSE + 1
+    assert not outlook.due
+    clock.now += LOOK_EVERY
+    assert outlook.due
+
+
 def test_a_look_that_failed_says_nothing_of_what_waits() -> None:
     outlook = Outlook(clock := Clock())
     with outlook.look():
@@ -72,3 +84,14 @@ def test_one_looks_at_a_time() -> None:
     with outlook.look():
         assert (outlook.looking, outlook.due) == (True, False)
     assert not outlook.looking
+
+
+async def test_who_waits_for_a_look_goes_on_when_none_is_under_way_or_no_time_is_left() -> None:
+    outlook = Outlook(Clock())
+    assert await outlook.idle(within=0)
+    with outlook.look():
+        assert not await outlook.idle(within=0.01)
+        waiting = [asyncio.create_task(outlook.idle(within=5)) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in waiting)
+    assert [await task for task in waiting] == [True, True]

@@ -22,13 +22,17 @@ from hypothesis import strategies as st
 
 from lib.auth.seal import Seal
 from lib.db.session import Database
-from lib.errors import DatabaseUnavailable, StorageUnavailable
-from lib.files.storage import Storage, Stored
+from lib.errors import Busy, DatabaseUnavailable, StorageUnavailable
+from lib.files.storage import PAGE, Storage, Stored
 from lib.ids import DEFAULT_TEAM_ID, new_id
-from lib.spool.record import VERSION, Name, Replayed, TooNew, Unreadable, read, waiting_under, write
+from lib.spool import Spool
+from lib.spool.objects import KEEP
+from lib.spool.recent import MEMORY
+from lib.spool.record import VERSION, Name, Replayed, TooNew, Unreadable, hashed, read, waiting_under, write
+from lib.spool.replay import READ, by_conversation
 from lib.spool.room import Room, Standing
-from lib.spool.spool import KEEP, Spool
 from lib.turns import Branch, EndedTurn, TurnKey, TurnRecord, TurnResult
+from lib.unhindered import hurry
 from tests.doubles.proxy import PostgresProxy
 from tests.fixtures.storage import Bucket
 from tests.fixtures.web import SEAL_KEY, Rows, make_settings
@@ -95,7 +99,7 @@ async def user_id(rows: Rows) -> UUID:
 
 
 async def keys_of(spool: Spool, prefix: str = "waiting") -> list[str]:
-    return sorted(stored.key for stored in await spool._storage.list_below(prefix, limit=10_000))
+    return sorted(stored.key for stored in await spool._objects.storage.list_below(prefix, limit=10_000))
 
 
 async def said(rows: Rows, turn: EndedTurn) -> list[tuple[str, str]]:
@@ -166,7 +170,7 @@ def test_a_name_is_read_as_it_was_written_and_is_safe_in_any_storage(turn: TurnR
     assert Name.read(name.waiting) == Name.read(name.aside) == name
     assert set(name.waiting) <= set(string.ascii_lowercase + string.digits + "-./")
     assert str(turn.conversation_id) not in name.waiting
-    assert re.fullmatch(r"waiting/(-|[0-9a-f]{32})/[0-9a-f]{32}\.[0-9a-f-]{36}\.[0-9a-f-]{36}", name.waiting)
+    assert re.fullmatch(r"waiting/(-|[0-9a-f]{32})/[0-9a-f]{32}(\.[0-9a-f-]{36}){2}\.[oc][ug]", name.waiting)
     if turn.key:
         assert name.waiting.startswith(f"{waiting_under(turn.key.key_hash)}/")
 
@@ -270,7 +274,7 @@ async def test_a_turn_waits_until_it_is_brought_in_once(
     assert await spool.replay(database) == Replayed()
     (logged,) = await rows("SELECT cost_usd FROM interaction_logs WHERE id = %s", turn.turn.answer_id)
     assert logged["cost_usd"] == Decimal("0.000150")
-    assert spool.counts == {"spooled": 1, "kept": 1, "known": 0, "answered": 0, "refused": 0, "aside": 0}
+    assert spool.counts == {"spooled": 1, "kept": 1}
 
 
 async def test_a_guests_turn_comes_in(spool: Spool, database: Database, rows: Rows) -> None:
@@ -320,10 +324,11 @@ async def test_while_one_replay_runs_a_second_returns_at_once(spool: Spool, data
 async def test_the_turns_of_a_conversation_go_in_in_order_the_one_that_opens_it_first(
     spool: Spool, database: Database, rows: Rows, user_id: UUID
 ) -> None:
-    early = new_id()  # by the clock of an instance that is behind
+    early = [new_id() for _ in range(READ)]  # by the clock of an instance that is behind
     first = ended(user_id, question="One?")
     others = [next_in(first, question=f"{number}?") for number in range(2, 12)]
-    others[0] = replace(others[0], turn=replace(others[0].turn, question_id=early))
+    for number, question_id in enumerate(early):
+        others[number] = replace(others[number], turn=replace(others[number].turn, question_id=question_id))
     for turn in reversed([first, *others]):
         await spool.keep(turn)
     assert (await spool.replay(database)).kept == 11
@@ -362,8 +367,8 @@ async def test_a_user_who_gets_a_conversation_keeps_the_newest(
     assert {row["id"] for row in left} == {turn.turn.conversation_id for turn in turns[2:]}
 
 
-async def test_a_turn_of_somebody_who_may_not_ask_any_more_is_refused_unless_they_had_asked(
-    spool: Spool, database: Database, rows: Rows, user_id: UUID, caplog: pytest.LogCaptureFixture
+async def test_a_turn_that_had_begun_comes_in_whatever_became_of_its_account(
+    spool: Spool, database: Database, rows: Rows, user_id: UUID
 ) -> None:
     begun = ended(user_id)
     await spool.keep(begun)
@@ -371,13 +376,23 @@ async def test_a_turn_of_somebody_who_may_not_ask_any_more_is_refused_unless_the
     await rows("UPDATE messages SET status = 'interrupted' WHERE id = %s", begun.turn.answer_id)
     await rows("UPDATE interaction_logs SET outcome = 'interrupted' WHERE id = %s", begun.turn.answer_id)
     await rows("UPDATE users SET is_active = false WHERE id = %s", user_id)
-    unasked = ended(user_id)
     await spool.keep(replace(begun, begun=True, result=replace(begun.result, text="More of it.")))
-    await spool.keep(unasked)
-    assert await spool.replay(database) == Replayed(kept=1, refused=1)
+    assert await spool.replay(database) == Replayed(kept=1)
     assert (await said(rows, begun))[-1] == ("assistant", "More of it.")
-    assert (await said(rows, unasked), await keys_of(spool)) == ([], [])
-    assert str(unasked.turn.answer_id) in caplog.text
+
+
+async def test_a_turn_in_anothers_conversation_is_refused(
+    spool: Spool, database: Database, rows: Rows, user_id: UUID, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = ended()
+    await spool.keep(theirs)
+    await spool.replay(database)
+    meddling = next_in(theirs)
+    meddling = replace(meddling, turn=replace(meddling.turn, user_id=user_id))
+    await spool.keep(meddling)
+    assert await spool.replay(database) == Replayed(refused=1)
+    assert (len(await said(rows, theirs)), await keys_of(spool)) == (2, [])
+    assert f"turn {meddling.turn.answer_id} of team {DEFAULT_TEAM_ID} is deleted" in caplog.text
     assert SECRET not in caplog.text
 
 
@@ -459,13 +474,108 @@ async def test_what_a_later_version_wrote_waits_for_it_and_holds_nobody_else_up(
     spool: Spool, database: Database, user_id: UUID
 ) -> None:
     new, old = ended(user_id), ended(user_id)
-    await spool._storage.put(Name.of(new.turn).waiting, of_later(new, spool._seal()))
+    await spool._objects.storage.put(Name.of(new.turn).waiting, of_later(new, spool._objects.seal))
     await spool.keep(next_in(new))
     await spool.keep(old)
     assert await spool.replay(database) == Replayed(kept=1, later=1, left=2)
-    assert await keys_of(spool, "aside") == []
+    assert (await keys_of(spool, "aside"), spool.holds) == ([], False)
     await spool.keep(new)  # as the later version would have read it
     assert (await spool.replay(database)).left == 0
+
+
+async def switch(rows: Rows, table: str, row_id: UUID, *, on: bool) -> None:
+    await rows(f"UPDATE {table} SET is_active = %s WHERE id = %s", on, row_id)  # noqa: S608 - a table of the tests
+
+
+async def test_a_turn_waits_while_its_account_is_not_active_and_holds_nobody_else_up(
+    spool: Spool, database: Database, rows: Rows, user_id: UUID, caplog: pytest.LogCaptureFixture
+) -> None:
+    of_others = await other_user(rows)
+    waits, behind = (first := ended(user_id)), next_in(first)
+    await switch(rows, "users", user_id, on=False)
+    for turn in (waits, behind, *(ended(of_others) for _ in range(2))):
+        await spool.keep(turn)
+    assert await spool.replay(database) == Replayed(kept=2, later=1, left=2)
+    assert (spool.holds, spool.due, spool._put_off) == (False, False, {hashed(waits.turn.conversation_id)})
+    with caplog.at_level("INFO", "parley.spool"):
+        caplog.clear()
+        assert await spool.replay(database) == Replayed(later=1, left=2)
+        assert caplog.messages == []
+    await switch(rows, "users", user_id, on=True)
+    assert await spool.replay(database) == Replayed(kept=2)
+    assert (len(await said(rows, waits)), spool._put_off) == (4, frozenset())
+
+
+def test_who_waits_for_long_comes_last_and_who_opens_a_conversation_first_in_it() -> None:
+    long, second = Name.of(ended().turn), Name.of(ended(opens=False).turn)
+    opens = replace(second, question_id=new_id(), opens=True)  # by a clock that is ahead
+    other = Name.of(ended().turn)
+    ordered = by_conversation([other, opens, second, long], last={long.conversation})
+    assert ordered == [[opens, second], [other], [long]]
+
+
+async def test_a_turn_waits_while_its_team_is_not_active(
+    spool: Spool, database: Database, rows: Rows, user_id: UUID
+) -> None:
+    team_id = new_id()
+    await rows("INSERT INTO teams (id, name, slug, is_active) VALUES (%s, 'Off', %s, false)", team_id, str(team_id))
+    await rows("UPDATE users SET team_id = %s WHERE id = %s", team_id, user_id)
+    await spool.keep(ended(user_id, team_id=team_id))
+    assert await spool.replay(database) == Replayed(later=1, left=1)
+    await switch(rows, "teams", team_id, on=True)
+    assert await spool.replay(database) == Replayed(kept=1)
+
+
+async def test_a_turn_whose_account_has_long_not_been_active_is_set_aside(
+    spool: Spool, database: Database, rows: Rows, user_id: UUID, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, older = (made_before(days) for days in (29.9, 30.1))
+    await switch(rows, "users", user_id, on=False)
+    for question_id in (old, older):
+        await spool.keep(ended(user_id, question_id=question_id))
+    assert await spool.replay(database) == Replayed(later=1, aside=1, left=1)
+    assert [Name.read(key) for key in await keys_of(spool, "aside")] != []
+    assert "is set aside: it was asked more than 30 days ago, and its account or team is not active" in caplog.text
+    await switch(rows, "users", user_id, on=True)
+    assert await spool.replay(database, aside=True) == Replayed(kept=2)
+
+
+def made_before(days: float) -> UUID:
+    """Return the id of what was made so many days ago."""
+    fresh = new_id()
+    milliseconds = (fresh.int >> 80) - round(days * 24 * 3_600_000)
+    return UUID(int=milliseconds << 80 | fresh.int & ((1 << 80) - 1))
+
+
+async def other_user(rows: Rows) -> UUID:
+    made = new_id()
+    await rows(
+        "INSERT INTO users (id, team_id, email, password_hash) VALUES (%s, %s, %s, '-')",
+        *(made, DEFAULT_TEAM_ID, f"{made}@example.com"),
+    )
+    return made
+
+
+async def test_a_turn_whose_retry_was_answered_is_told_apart(
+    spool: Spool, database: Database, rows: Rows, user_id: UUID
+) -> None:
+    key = TurnKey(new_id().bytes * 2, b"b" * 32)
+    retry = await retry_under_way(rows, user_id, key)
+    await rows("UPDATE messages SET status = 'complete' WHERE id = %s", retry)
+    turn = ended(user_id, key=key)
+    await spool.keep(turn)
+    assert await spool.replay(database) == Replayed(answered=1)
+    assert (await said(rows, turn), spool.counts["answered"], await keys_of(spool)) == ([], 1, [])
+
+
+async def test_what_waits_for_a_retry_may_come_in_soon(
+    spool: Spool, database: Database, rows: Rows, user_id: UUID
+) -> None:
+    key = TurnKey(new_id().bytes * 2, b"b" * 32)
+    await retry_under_way(rows, user_id, key)
+    await spool.keep(ended(user_id, key=key))
+    assert (await spool.replay(database)).later == 1
+    assert (spool.holds, spool.due) == (True, False)
 
 
 async def test_a_replay_is_bounded_in_turns_and_in_time_and_the_next_goes_on(
@@ -515,9 +625,9 @@ async def test_what_is_cut_off_is_set_aside_and_holds_nobody_up(
 ) -> None:
     cut, empty = ended(user_id), ended(user_id)
     behind = next_in(cut)
-    await spool._storage.put(Name.of(cut.turn).waiting, write(cut, spool._seal())[:-20])
-    await spool._storage.put(Name.of(empty.turn).waiting, b"")
-    await spool._storage.put("waiting/-/of-others", b"kept as it is")
+    await spool._objects.storage.put(Name.of(cut.turn).waiting, write(cut, spool._objects.seal)[:-20])
+    await spool._objects.storage.put(Name.of(empty.turn).waiting, b"")
+    await spool._objects.storage.put("waiting/-/of-others", b"kept as it is")
     await spool.keep(behind)
     assert await spool.replay(database) == Replayed(kept=1, aside=2)
     assert len(await said(rows, behind)) == 2
@@ -556,9 +666,9 @@ async def test_a_turn_is_found_under_its_key_the_most_complete_one(spool: Spool,
 
 async def test_what_cannot_be_read_is_not_found(spool: Spool, user_id: UUID) -> None:
     turn = ended(user_id, key=TurnKey(KEY, KEY))
-    await spool._storage.put(Name.of(turn.turn).waiting, b"no turn")
+    await spool._objects.storage.put(Name.of(turn.turn).waiting, b"no turn")
     assert await spool.find(KEY) is None
-    await spool._storage.put(Name.of(turn.turn).waiting, of_later(turn, spool._seal()))
+    await spool._objects.storage.put(Name.of(turn.turn).waiting, of_later(turn, spool._objects.seal))
     assert await spool.find(KEY) is None
 
 
@@ -583,7 +693,9 @@ async def test_a_storage_that_is_away_takes_nothing_and_says_so_in_time(
         )
         assert time.monotonic() - began < KEEP + 0.5
         assert answers == [False, None, None, False]
-        assert (spool.counts["unwritable"], spool.holds) == (1, True)
+        assert (spool.counts["unwritable"], spool.holds, "is lost" in caplog.text) == (0, True, False)
+        spool.lost(turn)
+        assert spool.counts["unwritable"] == 1
         assert f"turn {turn.turn.answer_id} is lost: the spool is unwritable" in caplog.text
         replayed = await replaying
     assert (replayed.left, type(replayed.halted), spool.holds, spool.due) == (0, StorageUnavailable, True, False)
@@ -611,7 +723,7 @@ async def test_a_folder_that_cannot_be_made_takes_nothing(tmp_path: Path) -> Non
 
 async def test_a_turn_that_cannot_be_written_is_not_kept_and_raises_nothing(spool: Spool) -> None:
     assert await spool.keep(ended(question="\ud800")) is False
-    assert spool.counts["unwritable"] == 1
+    assert spool.counts.total() == 0
 
 
 async def test_a_turn_whose_object_could_not_be_deleted_is_found_known(
@@ -620,17 +732,133 @@ async def test_a_turn_whose_object_could_not_be_deleted_is_found_known(
     spool = spool_of(folder)
     turn = ended(user_id)
     await spool.keep(turn)
-    written = await spool._storage.get(Name.of(turn.turn).waiting)
+    written = await spool._objects.storage.get(Name.of(turn.turn).waiting)
     assert (await spool.replay(database)).kept == 1
     assert written is not None
-    await spool._storage.put(Name.of(turn.turn).waiting, written)  # as if it had never gone
+    await spool._objects.storage.put(Name.of(turn.turn).waiting, written)  # as if it had never gone
     replayed = await spool.replay(database)
     assert (replayed.kept + replayed.known, replayed.left) == (1, 0)
     assert len(await said(rows, turn)) == 2
     await rows("DELETE FROM conversations WHERE id = %s", turn.turn.conversation_id)
-    await spool._storage.put(Name.of(turn.turn).waiting, written)
+    await spool._objects.storage.put(Name.of(turn.turn).waiting, written)
     assert await spool.replay(database) == Replayed(known=1)
     assert await said(rows, turn) == []
+
+
+# Who asks in passing
+
+
+class Counting:
+    """A storage that counts what is listed of it, and is silent about all that waits when it is told to be."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.lists: list[tuple[str, int]] = []
+        self.silent = False
+        self.reading = asyncio.Event()
+        self.may_read = asyncio.Event()
+        self.may_read.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.storage, name)
+
+    async def list_below(self, prefix: str, *, limit: int) -> list[Stored]:
+        self.lists.append((prefix, limit))
+        if self.silent and prefix == "waiting":
+            await asyncio.sleep(60)
+        return await self.storage.list_below(prefix, limit=limit)
+
+    async def get(self, key: str) -> bytes | None:
+        self.reading.set()
+        await self.may_read.wait()
+        return await self.storage.get(key)
+
+
+@pytest.fixture
+def counted(folder: dict[str, Any]) -> Counting:
+    return Counting(spool_of(folder)._objects.storage)
+
+
+@pytest.fixture
+def counting(counted: Counting) -> Spool:
+    storage: Any = counted
+    return Spool(lambda: storage, lambda: SEAL, max_records=99, max_bytes=10**6, retention=99)
+
+
+async def test_conversations_that_are_made_up_cost_one_page_a_while(
+    counting: Spool, counted: Counting, database: Database, user_id: UUID
+) -> None:
+    looks = await asyncio.gather(*(counting.replay_conversation(database, new_id()) for _ in range(20)))
+    assert (looks, counted.lists) == ([False] * 20, [("waiting", PAGE)])
+    turn = ended(user_id)
+    await counting.keep(turn)
+    assert await counting.replay_conversation(database, turn.turn.conversation_id)  # one's own is seen at once
+    counting._recent._looked_at -= MEMORY
+    counted.lists.clear()
+    assert not await counting.replay_conversation(database, turn.turn.conversation_id)
+    assert counted.lists == [("waiting", PAGE)]
+
+
+async def test_a_conversation_that_is_made_up_keeps_no_retry_from_being_found(
+    counting: Spool, counted: Counting, database: Database, user_id: UUID
+) -> None:
+    turn = ended(user_id, key=TurnKey(KEY, KEY))
+    await counting.keep(turn)
+    counted.silent = True
+    assert not await counting.replay_conversation(database, new_id())
+    assert counting._recently.is_open
+    assert await counting.find(KEY) == turn
+
+
+# Who has to end, and who waits for another
+
+
+async def test_a_replay_ends_at_once_when_the_instance_has_to(
+    counting: Spool, counted: Counting, database: Database, user_id: UUID
+) -> None:
+    await counting.keep(ended(user_id))
+    counted.may_read.clear()
+    replaying = asyncio.create_task(counting.replay(database))
+    one = asyncio.create_task(counting.replay_conversation(database, new_id()))
+    await counted.reading.wait()
+    began = time.monotonic()
+    hurry()
+    await replaying
+    assert time.monotonic() - began < 0.5
+    await one
+    assert (counting.holds, len(await keys_of(counting))) == (True, 1)
+    counted.may_read.set()
+    assert await counting.replay(database) == Replayed(kept=1)  # what began later is not hurried
+
+
+async def test_a_replay_that_is_hurried_begins_with_no_further_turn(
+    counting: Spool, counted: Counting, database: Database, user_id: UUID
+) -> None:
+    for _ in range(3):
+        await counting.keep(ended(user_id))
+    counted.may_read.clear()
+    replaying = asyncio.create_task(counting.replay(database))
+    await counted.reading.wait()
+    hurry()
+    counted.may_read.set()
+    assert await replaying == Replayed(left=3)
+
+
+async def test_who_wants_all_of_it_waits_for_the_replay_that_is_under_way(
+    counting: Spool, counted: Counting, database: Database, user_id: UUID
+) -> None:
+    await counting._objects.storage.put(Name.of((turn := ended(user_id)).turn).aside, write(turn, SEAL))
+    await counting.keep(ended(user_id))
+    counted.may_read.clear()
+    running = asyncio.create_task(counting.replay(database))
+    await counted.reading.wait()
+    with pytest.raises(Busy) as refused:
+        await counting.replay_all(database, within=0.05, aside=True)
+    assert refused.value.retry_after == 5
+    bringing_back = asyncio.create_task(counting.replay_all(database, aside=True))
+    await asyncio.sleep(0)
+    counted.may_read.set()
+    assert (await running, await bringing_back) == (Replayed(kept=1), Replayed(kept=1))
 
 
 # Bounds
@@ -640,9 +868,14 @@ async def test_more_turns_than_may_wait_are_not_kept(
     place: dict[str, Any], database: Database, user_id: UUID, caplog: pytest.LogCaptureFixture
 ) -> None:
     spool = spool_of(place, spool_max_records=3)
-    kept = await asyncio.gather(*(spool.keep(ended(user_id)) for _ in range(8)))
-    assert (sum(kept), len(await keys_of(spool)), spool.counts["full"]) == (3, 3, 5)
-    assert "is lost: the spool is full" in caplog.text
+    turns = [ended(user_id) for _ in range(8)]
+    kept = await asyncio.gather(*(spool.keep(turn) for turn in turns))
+    assert (sum(kept), len(await keys_of(spool)), spool.counts) == (3, 3, {"spooled": 3})
+    for turn, is_kept in zip(turns, kept, strict=True):
+        if not is_kept:
+            spool.lost(turn)
+    assert spool.counts == {"spooled": 3, "full": 5}
+    assert f"turn {turns[kept.index(False)].turn.answer_id} is lost: the spool is full" in caplog.text
     assert await spool_of(place, spool_max_records=3).keep(ended(user_id)) is False  # another instance sees the same
     assert (await spool.replay(database)).kept == 3
     assert await spool.keep(ended(user_id))
@@ -657,18 +890,36 @@ async def test_more_bytes_than_may_wait_are_not_kept(place: dict[str, Any], user
     assert (await spool.standing() or Standing()).waiting_bytes <= 1_000_000
 
 
+async def test_guests_get_a_quarter_of_the_room(place: dict[str, Any], user_id: UUID) -> None:
+    spool = spool_of(place, spool_max_records=8)
+    guests = [ended() for _ in range(5)]
+    kept = [await spool.keep(guest) for guest in guests]
+    assert kept == [True, True, False, False, False]
+    spool.lost(guests[-1])
+    assert spool.counts["full"] == 1
+    assert await spool_of(place, spool_max_records=8).keep(ended()) is False  # another instance sees the same
+    assert [await spool.keep(ended(user_id)) for _ in range(7)] == [*[True] * 6, False]
+
+
+async def test_guests_get_a_quarter_of_the_bytes(place: dict[str, Any], user_id: UUID) -> None:
+    spool = spool_of(place, spool_max_mb=1)
+    large = "x" * 140_000
+    assert [await spool.keep(ended(text=large)) for _ in range(2)] == [True, False]
+    assert [await spool.keep(ended(user_id, text=large)) for _ in range(2)] == [True, True]
+
+
 async def test_what_is_set_aside_takes_room(folder: dict[str, Any]) -> None:
     spool = spool_of(folder, spool_max_records=1)
-    await spool._storage.put(Name.of(ended().turn).aside, b"poison")
+    await spool._objects.storage.put(Name.of(ended().turn).aside, b"poison")
     assert await spool.keep(ended()) is False
 
 
 async def test_how_much_waits_is_known(spool: Spool) -> None:
     await spool.keep(ended())
     spool.room.changed()
-    await spool._storage.put(Name.of(ended().turn).aside, b"poison")
-    (size,) = (each.size for each in await spool._storage.list_below("waiting", limit=9))
-    assert await spool.standing() == Standing(1, size, 1, 6)
+    await spool._objects.storage.put(Name.of(ended().turn).aside, b"poison")
+    (size,) = (each.size for each in await spool._objects.storage.list_below("waiting", limit=9))
+    assert await spool.standing() == Standing(1, size, 1, 6, guests=2, guests_bytes=size + 6)
 
 
 class Shelf:

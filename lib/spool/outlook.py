@@ -1,9 +1,10 @@
 """Whether turns may wait, as far as one instance knows, and when it is time to look."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 LOOK_EVERY: Final = 300.0
@@ -22,11 +23,24 @@ class Outlook:
         self._in_vain = False
         self._begun = self._under_way = 0
         self.holds = True
-        """Whether turns may wait: until a look has found none, and from the next that is kept here."""
-        self.looking = False
-        """Whether a look is under way."""
+        """Whether turns may wait that can come in soon: until a look has found none, and from the next kept here on."""
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.left = 0
         """How many turns the last look has left."""
+
+    @property
+    def looking(self) -> bool:
+        """Whether a look is under way."""
+        return not self._idle.is_set()
+
+    async def idle(self, within: float) -> bool:
+        """Wait until no look is under way, so many seconds at most; return whether none is."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while self.looking:  # another who waited may have begun one
+                    await self._idle.wait()
+        return not self.looking
 
     @property
     def due(self) -> bool:
@@ -49,17 +63,17 @@ class Outlook:
     @contextmanager
     def look(self) -> Generator["Look"]:
         """Look, and tell the look what it finds. One that finds nothing out was in vain."""
-        self.looking = True
+        self._idle.clear()
         look, quiet, begun = Look(), self._under_way == 0, self._begun
         try:
             yield look
         finally:
-            self.looking = False
+            self._idle.set()
             self._looked_at = self._clock()
             self._in_vain = not look.brought_in
             if look.left is not None:
                 self.left = look.left
-                self.holds = look.left > 0 or not quiet or self._begun != begun
+                self.holds = look.soon > 0 or not quiet or self._begun != begun
                 self._in_vain = look.left > 0 and not look.brought_in
 
 
@@ -69,8 +83,9 @@ class Look:
     def __init__(self) -> None:
         """Begin."""
         self.left: int | None = None
+        self.soon = 0
         self.brought_in = False
 
-    def found(self, *, left: int, gone: int) -> None:
-        """Tell how many turns are left, and how many wait no longer."""
-        self.left, self.brought_in = left, gone > 0
+    def found(self, *, left: int, soon: int, gone: int) -> None:
+        """Tell how many turns are left, how many of them may come in soon, and how many wait no longer."""
+        self.left, self.soon, self.brought_in = left, soon, gone > 0

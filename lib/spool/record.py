@@ -24,14 +24,14 @@ ASIDE: Final = "aside"
 """Where objects are: those that wait, and those that no database takes, as an operator has to see."""
 
 Count = Literal["spooled", "full", "unwritable", "kept", "known", "answered", "refused", "aside"]
-"""What an instance counts: turns that it spooled; that it could not, by the reason; what became of those replayed."""
+"""What an instance counts: turns that it wrote; that are lost, by the reason; what became of those replayed."""
 
 _BEST_FIRST: Final = ("complete", "stopped", "interrupted", "failed")
 _NO_KEY: Final = "-"
 _HEX: Final = 32
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _HASH: Final = rf"[0-9a-f]{{{_HEX}}}"
-_NAME: Final = re.compile(rf"(?:{WAITING}|{ASIDE})/({_HASH}|{_NO_KEY})/({_HASH})\.({_UUID})\.({_UUID})")
+_NAME: Final = re.compile(rf"(?:{WAITING}|{ASIDE})/({_HASH}|{_NO_KEY})/({_HASH})\.({_UUID})\.({_UUID})\.([oc])([ug])")
 
 
 class Unreadable(Exception):
@@ -46,29 +46,37 @@ class TooNew(Exception):
 class Name:
     """What the object of a turn is called. It holds ids and hashes, no word of anybody's.
 
-    So a list tells which turns wait, which of them are of one conversation and in which order, and whether one waits
-    under a key. It does not tell the id of a conversation: a guest's is open to whoever knows that.
+    So a list tells which turns wait, which of them are of one conversation and in which order, whether one waits under
+    a key, and whether a guest asked. It does not tell the id of a conversation: a guest's is open to who knows that.
+    `opens` says that the conversation begins with it.
     """
 
     key: str
     conversation: str
     question_id: UUID
     answer_id: UUID
+    opens: bool
+    guest: bool
 
     @classmethod
     def of(cls, turn: TurnRecord) -> Self:
         """Return the name of a turn's object."""
         key = turn.key.key_hash.hex()[:_HEX] if turn.key else _NO_KEY
-        return cls(key, hashed(turn.conversation_id), turn.question_id, turn.answer_id)
+        conversation = hashed(turn.conversation_id)
+        return cls(key, conversation, turn.question_id, turn.answer_id, turn.opens, turn.user_id is None)
 
     @classmethod
     def read(cls, object_key: str) -> Self | None:
         """Return the name in the key of an object; None when the object is none of ours."""
         match = _NAME.fullmatch(object_key)
-        return cls(match[1], match[2], UUID(match[3]), UUID(match[4])) if match else None
+        if match is None:
+            return None
+        key, conversation, question_id, answer_id, begins, who = match.groups()
+        return cls(key, conversation, UUID(question_id), UUID(answer_id), begins == "o", who == "g")
 
     def __str__(self) -> str:
-        return f"{self.key}/{self.conversation}.{self.question_id}.{self.answer_id}"
+        marks = f"{'o' if self.opens else 'c'}{'g' if self.guest else 'u'}"
+        return f"{self.key}/{self.conversation}.{self.question_id}.{self.answer_id}.{marks}"
 
     @property
     def waiting(self) -> str:
@@ -89,9 +97,11 @@ class Replayed:
         kept: are in the database now.
         known: were there already, or are of a conversation that was deleted since.
         answered: a retry of them was answered, and is there in their place.
-        refused: are of a conversation that is not their user's, or of a user who may not ask any more; deleted.
-        later: have to wait.
-        aside: cannot be read, or the database does not take them: they are kept apart for an operator to see.
+        refused: are of a conversation that is not their user's; deleted.
+        later: have to wait, and those behind them: a retry is being answered, the account or its team is not active
+            right now, or a later version of Parley wrote them.
+        aside: cannot be read, the database does not take them, or their account has not been active for too long: they
+            are kept apart for an operator to see.
         left: how many wait still, as far as this instance knows.
         halted: what was away, if the replay ended for that.
     """

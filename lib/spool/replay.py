@@ -1,13 +1,15 @@
-"""One run over the turns that wait in the spool: each goes into the database, and its object goes away."""
+"""One run over turns that wait in the spool: each goes into the database, and its object goes away."""
 
 import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import batched
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 from uuid import UUID
 
 from lib.chat.retention import retain
@@ -16,8 +18,7 @@ from lib.db.session import Database
 from lib.db.tenant import Asker, Tenant
 from lib.errors import DatabaseBusy, DatabaseUnavailable, ParleyError, StorageUnavailable, Unauthenticated
 from lib.files.storage import Storage
-from lib.spool.record import ASIDE, WAITING, Count, Name, Replayed, TooNew, Unreadable, hashed, read
-from lib.spool.room import ListBelow
+from lib.spool.record import Count, Name, Replayed, TooNew, Unreadable, read
 from lib.store import answers
 from lib.turns import EndedTurn, Kept
 
@@ -28,53 +29,78 @@ WORKERS: Final = 4
 """Conversations that are brought in at a time: most of the time is spent waiting for storage."""
 READ: Final = 8
 """Turns of one conversation that are read at a time."""
+INACTIVE: Final = 30 * 24 * 3600.0
+"""Seconds for which a turn waits whose account or team is not active: it may be switched on again."""
+
+Waits = Literal["soon", "long"]
+"""How a turn waits on: for what is over in a minute, or until somebody does something."""
 
 _log = logging.getLogger("parley.spool")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a run may take.
+
+    Attributes:
+        until: when no further turn is begun with, by the monotonic clock.
+        most: turns that have gone after which it ends.
+        retention: how many conversations a user keeps.
+        hurried: says that there is no more time at all.
+    """
+
+    until: float
+    most: int
+    retention: int
+    hurried: Callable[[], bool]
 
 
 class Replay:
     """One run. The turns of a conversation go in one after the other, the one that opens it first."""
 
-    def __init__(
-        self,
-        list_below: ListBelow,
-        storage: Storage,
-        seal: "Seal",
-        database: Database,
-        *,
-        until: float,
-        most: int,
-        retention: int,
-    ) -> None:
-        """Keep what the run works with, and its bounds.
-
-        Args:
-            list_below: lists all objects below a prefix.
-            storage: where the turns wait.
-            seal: what opens them.
-            database: where they go.
-            until: when no further turn is begun with, by the monotonic clock.
-            most: turns after which the run ends.
-            retention: how many conversations a user keeps.
-        """
-        self._list_below = list_below
+    def __init__(self, storage: Storage, seal: "Seal", database: Database, bounds: Bounds) -> None:
+        """Keep what the run works with: where the turns wait, what opens them, and where they go."""
         self._storage, self._seal, self._database = storage, seal, database
-        self._until, self._most = until, most
-        self._retention = retention
+        self._bounds = bounds
         self._one_connection = asyncio.Lock()
         self._users: set[tuple[UUID, UUID]] = set()
         self._halted: ParleyError | None = None
-        self.gone = 0  # turns that wait no longer
-        self._later = 0
+        self._names: list[Name] = []
+        self._last: AbstractSet[str] = frozenset()
+        self._gone: set[Name] = set()
+        self._waits: dict[str, Waits] = {}
         self.counts: Counter[Count] = Counter()
 
-    async def bring_back(self) -> None:
+    @property
+    def gone(self) -> int:
+        """How many turns wait no longer."""
+        return len(self._gone)
+
+    @property
+    def soon(self) -> int:
+        """How many of those that are left may come in soon."""
+        return sum(name not in self._gone and name.conversation not in self.put_off for name in self._names)
+
+    @cached_property
+    def put_off(self) -> frozenset[str]:
+        """The conversations that wait until somebody does something: ask when the run is over."""
+        long = {conversation for conversation, waits in self._waits.items() if waits == "long"}
+        left = {name.conversation for name in self._names if name not in self._gone}
+        return frozenset(long | (self._last & left) - self._waits.keys())
+
+    @property
+    def replayed(self) -> Replayed:
+        """What has become of the turns so far."""
+        left = len(self._names) - self.gone
+        return Replayed(**self.counts, later=len(self._waits), left=left, halted=self._halted)
+
+    async def bring_back(self, names: Iterable[Name]) -> None:
         """Let what was set aside wait again.
 
         Raises:
             StorageUnavailable: not all of it does.
         """
-        for name in await self._names(ASIDE):
+        for name in names:
             if self._is_over():
                 return
             sealed = await self._storage.get(name.aside)
@@ -82,27 +108,17 @@ class Replay:
                 await self._storage.put(name.waiting, sealed)
                 await self._storage.delete(name.aside)
 
-    async def run(self, conversation_id: UUID | None = None) -> Replayed:
-        """Bring in what waits, of one conversation or of all, and return what became of it.
-
-        Raises:
-            StorageUnavailable: it cannot be listed.
-        """
-        names = await self._names(WAITING)
-        if conversation_id is not None:
-            names = [name for name in names if name.conversation == hashed(conversation_id)]
-        conversations = iter(_by_conversation(names))
+    async def run(self, names: list[Name], *, last: AbstractSet[str] = frozenset()) -> None:
+        """Bring in the turns of these names, those of the conversations in `last` when all others are in."""
+        self._names, self._last = names, last
+        conversations = iter(by_conversation(names, last))
         await asyncio.gather(*(self._work(conversations) for _ in range(WORKERS)))
         for team_id, user_id in self._users if self._halted is None else ():
-            await retain(self._database, team_id=team_id, user_id=user_id, newest=self._retention)
-        replayed = Replayed(**self.counts, later=self._later, left=len(names) - self.gone, halted=self._halted)
-        if names:
-            _log.info("of %d turns that waited: %s", len(names), replayed)
-        return replayed
-
-    async def _names(self, prefix: str) -> list[Name]:
-        objects = await self._list_below(prefix)
-        return [name for each in objects if (name := Name.read(each.key))]
+            if not self._bounds.hurried():
+                await retain(self._database, team_id=team_id, user_id=user_id, newest=self._bounds.retention)
+        # Those that wait for weeks are not worth a line each time.
+        level = logging.INFO if self._gone or self._halted else logging.DEBUG
+        _log.log(level, "of %d turns that waited: %s", len(names), self.replayed)
 
     async def _work(self, conversations: Iterator[list[Name]]) -> None:
         for names in conversations:
@@ -114,24 +130,23 @@ class Replay:
                 self._halted = error
             except Exception:  # the conversation waits, and no other for it
                 _log.exception("turn %s, or one behind it, could not be replayed", names[0].answer_id)
-                self._later += 1
+                self._waits[names[0].conversation] = "long"
 
     async def _bring_in_all(self, names: list[Name]) -> None:
         """Bring in a conversation, until one of its turns has to wait: the others wait behind it."""
         for some in batched(names, READ):
-            read_of = await asyncio.gather(*(self._read(name) for name in some))
-            for one in sorted(filter(None, read_of), key=_opening_first):
+            for one in await asyncio.gather(*(self._read(name) for name in some)):
                 if self._is_over():
                     return
-                if not await self._bring_in(one):
-                    self._later += 1
+                if one and (waits := await self._bring_in(one)):
+                    self._waits[one.name.conversation] = waits
                     return
 
     async def _read(self, name: Name) -> "_Waiting | None":
         """Return what waits under a name, unless it is gone meanwhile, or nobody can read it."""
         sealed = await self._storage.get(name.waiting)
         if sealed is None:  # another replay was faster
-            self.gone += 1
+            self._gone.add(name)
             return None
         try:
             return _Waiting(name, sealed, read(name, sealed, self._seal))
@@ -142,41 +157,49 @@ class Replay:
             await self._set_aside(name, sealed, str(error))
             return None
 
-    async def _bring_in(self, one: "_Waiting") -> bool:
-        """Bring a turn in; return whether it waits no longer.
+    async def _bring_in(self, one: "_Waiting") -> Waits | None:
+        """Bring a turn in; return how it has to wait, if it has to.
 
         Raises:
             DatabaseUnavailable: it waits on, and so with `DatabaseBusy`.
             StorageUnavailable: its object is still there. The next run finds the turn known.
         """
         if one.ended is None:
-            return False
+            return "long"
         try:
             became = await self._keep(one.ended)
         except (DatabaseUnavailable, DatabaseBusy):
             raise
+        except Unauthenticated:
+            return await self._put_off(one)
         except Exception as error:
             if is_passing(error):
-                return False
+                return "soon"
             await self._set_aside(one.name, one.sealed, f"the database refuses it with {_kind(error)}")
-            return True
+            return None
         if became == "later":
-            return False
+            return "soon"
         self._count(became, one.ended)
         await self._storage.delete(one.name.waiting)
-        self.gone += 1
-        return True
+        self._gone.add(one.name)
+        return None
 
     async def _keep(self, ended: EndedTurn) -> Kept:
         # As when it was had: one that was begun was asked for its account then.
         asker = None if ended.begun else Asker(ended.turn.user_id)
         async with self._one_connection, self._database.one_statement(Tenant(ended.turn.team_id, asker)) as connection:
-            try:
-                return await answers.replay(connection, ended)
-            except Unauthenticated:
-                return "refused"
+            return await answers.replay(connection, ended)
 
-    def _count(self, became: Kept, ended: EndedTurn) -> None:
+    async def _put_off(self, one: "_Waiting") -> Waits | None:
+        """Have a turn wait whose account or team is not active right now, unless it has done so for too long."""
+        if time.time() - _asked_at(one.name) < INACTIVE:
+            return "long"
+        await self._set_aside(
+            one.name, one.sealed, "it was asked more than 30 days ago, and its account or team is not active"
+        )
+        return None
+
+    def _count(self, became: Count, ended: EndedTurn) -> None:
         self.counts[became] += 1
         turn = ended.turn
         if became == "refused":
@@ -189,11 +212,13 @@ class Replay:
         await self._storage.put(name.aside, sealed)
         await self._storage.delete(name.waiting)
         self.counts["aside"] += 1
-        self.gone += 1
+        self._gone.add(name)
         _log.error("turn %s is set aside: %s", name.answer_id, why)
 
     def _is_over(self) -> bool:
-        return bool(self._halted) or self.counts.total() + self._later >= self._most or time.monotonic() >= self._until
+        bounds = self._bounds
+        no_more = self.counts.total() >= bounds.most or time.monotonic() >= bounds.until or bounds.hurried()
+        return bool(self._halted) or no_more
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,17 +230,20 @@ class _Waiting:
     ended: EndedTurn | None
 
 
-def _by_conversation(names: list[Name]) -> list[list[Name]]:
-    """Return the names of each conversation in their order, the conversation that has waited longest first."""
+def by_conversation(names: list[Name], last: AbstractSet[str]) -> list[list[Name]]:
+    """Return the names of each conversation in their order, the conversation that has waited longest first.
+
+    The one that opens it is its first, whatever the clocks of two instances say.
+    """
     conversations: defaultdict[str, list[Name]] = defaultdict(list)
-    for name in sorted(names, key=lambda name: name.question_id):
+    for name in sorted(names, key=lambda name: (name.conversation in last, name.question_id)):
         conversations[name.conversation].append(name)
-    return list(conversations.values())
+    return [sorted(of_one, key=lambda name: not name.opens) for of_one in conversations.values()]
 
 
-def _opening_first(one: _Waiting) -> tuple[bool, UUID]:
-    """Sort the turns of a conversation; the clocks of two instances may differ about which was its first."""
-    return not (one.ended and one.ended.turn.opens), one.name.question_id
+def _asked_at(name: Name) -> float:
+    """Return when a turn was asked, in seconds, as its id tells."""
+    return (name.question_id.int >> 80) / 1000
 
 
 def _kind(error: Exception) -> str:

@@ -11,11 +11,13 @@ from typing import Final
 
 from lib.errors import StorageUnavailable
 from lib.files.storage import Stored
-from lib.spool.record import ASIDE, WAITING
+from lib.spool.record import ASIDE, WAITING, Name
 from lib.unhindered import begin
 
 FRESH: Final = 5.0
 """Seconds for which a look counts."""
+GUESTS: Final = 4
+"""Guests get at most one part in so many of the room: nobody knows who they are, nor how many."""
 
 _log = logging.getLogger("parley.spool")
 
@@ -24,12 +26,14 @@ ListBelow = Callable[[str], Awaitable[list[Stored]]]
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The turns that wait, those that were set aside, and the bytes of each."""
+    """The turns that wait, those that were set aside, and the bytes of each; of all these, what is of guests."""
 
     waiting: int = 0
     waiting_bytes: int = 0
     aside: int = 0
     aside_bytes: int = 0
+    guests: int = 0
+    guests_bytes: int = 0
 
 
 class Room:
@@ -52,17 +56,17 @@ class Room:
             await asyncio.wait((self._look(),), timeout=within)
         return self._standing if self._is_fresh() else None
 
-    async def fits(self, size: int, within: float) -> bool:
-        """Say whether one more object of `size` bytes fits.
+    async def fits(self, size: int, within: float, *, guest: bool = False) -> bool:
+        """Say whether one more object of `size` bytes fits, of a guest in what guests may take.
 
         What was seen last is believed for longer where it says yes; a no is made sure of. Where nobody says within
         these seconds what there is, our own writes since the last look are all that counts.
         """
-        if self._standing is not None and self._has(self._standing, size):
+        if self._standing is not None and self._has(self._standing, size, guest):
             if not self._is_fresh():
                 self._look()
             return True
-        return self._has(await self.standing(within) or Standing(), size)
+        return self._has(await self.standing(within) or Standing(), size, guest)
 
     @contextmanager
     def taken(self, key: str, size: int) -> Generator[None]:
@@ -80,10 +84,17 @@ class Room:
         """Say that there is less than was seen: before anything is found full, it is looked at again."""
         self._looked_at = -math.inf
 
-    def _has(self, there: Standing, size: int) -> bool:
+    def _has(self, there: Standing, size: int, guest: bool) -> bool:
         records = there.waiting + there.aside + len(self._own)
         used = there.waiting_bytes + there.aside_bytes + sum(self._own.values())
-        return records < self.max_records and used + size <= self.max_bytes
+        if records + 1 > self.max_records or used + size > self.max_bytes:
+            return False
+        return not guest or self._has_for_guests(there, size)
+
+    def _has_for_guests(self, there: Standing, size: int) -> bool:
+        own = [taken for key, taken in self._own.items() if _is_guests(key)]
+        records, used = there.guests + len(own), there.guests_bytes + sum(own)
+        return GUESTS * (records + 1) <= self.max_records and GUESTS * (used + size) <= self.max_bytes
 
     def _is_fresh(self) -> bool:
         return time.monotonic() - self._looked_at < FRESH
@@ -104,6 +115,16 @@ class Room:
         for key in before.union(stored.key for stored in waiting):
             self._own.pop(key, None)
             self._written.discard(key)
-        sizes, aside_sizes = [each.size for each in waiting], [each.size for each in aside]
-        self._standing = Standing(len(sizes), sum(sizes), len(aside_sizes), sum(aside_sizes))
+        guests = [each for each in (*waiting, *aside) if _is_guests(each.key)]
+        self._standing = Standing(*_sum(waiting), *_sum(aside), *_sum(guests))
         self._looked_at = time.monotonic()
+
+
+def _sum(objects: list[Stored]) -> tuple[int, int]:
+    """Return how many objects there are, and their bytes."""
+    return len(objects), sum(each.size for each in objects)
+
+
+def _is_guests(key: str) -> bool:
+    name = Name.read(key)
+    return name is not None and name.guest

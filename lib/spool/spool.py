@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -10,34 +11,31 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from uuid import UUID
 
 from lib.breaker import Breaker
-from lib.errors import StorageUnavailable
+from lib.errors import Busy, StorageUnavailable
 from lib.settings import Settings
+from lib.spool.objects import FIND, KEEP, Objects, open_at
 from lib.spool.outlook import Outlook
 from lib.turns import EndedTurn
+from lib.unhindered import unless_hurried
 
 # What a healthy turn never needs is imported when it is needed.
 if TYPE_CHECKING:
     from lib.auth.seal import Seal
     from lib.db.session import Database
-    from lib.files.storage import Storage, Stored
-    from lib.spool.record import Count, Replayed
-    from lib.spool.replay import Replay
-    from lib.spool.room import ListBelow, Room, Standing
+    from lib.files.storage import Storage
+    from lib.spool.outlook import Look
+    from lib.spool.recent import Recent
+    from lib.spool.record import Count, Name, Replayed
+    from lib.spool.replay import Bounds, Replay
+    from lib.spool.room import Room, Standing
 
-KEEP: Final = 2.0
-"""Seconds that a turn may take to be kept: its reader waits for the last event."""
 RECKON: Final = 0.2
-"""Seconds of these for finding out whether there is room. Who does not know goes on."""
+"""Seconds of `KEEP` for finding out whether there is room. Who does not know goes on."""
 WRITES: Final = 16
 """Turns that are written at a time. When a database goes away they end together, and as many new connections at once
 would get in each other's way: of 200 turns a slow storage took 154 so, and all of them 16 by 16."""
-FIND: Final = 1.0
-"""Seconds that a look for a turn under a key may take."""
 STANDING: Final = 1.0
 """Seconds that the metrics wait to hear what waits."""
-REQUEST: Final = 0.9
-"""Seconds for one request: one that a connection swallows that died while we were frozen is sent again in time."""
-CONNECT: Final = 0.5
 
 REPLAY: Final = 8.0
 """Seconds after which a replay begins with no further turn, unless it is told otherwise."""
@@ -45,10 +43,12 @@ RECORDS: Final = 200
 """Turns after which it ends, likewise."""
 JOB: Final = 18.0
 """Seconds that the job takes for it: a function on AWS Lambda has 29, and the last turn may take some."""
-LISTED: Final = 100_000
-"""Objects that one list reads at most: more than there may be, whatever the bounds are set to."""
-SAME_KEY: Final = 16
-"""Turns under one key that are read at most."""
+REASONS: Final = 1000
+"""Turns of which it is remembered why they were not kept: those whose save is still under way."""
+AGAIN: Final = 5
+"""Seconds after which a job may come again that another has left no time."""
+
+Unkept = Literal["full", "unwritable"]
 
 _log = logging.getLogger("parley.spool")
 
@@ -74,15 +74,17 @@ class Spool:
             max_bytes: how many bytes they may take.
             retention: how many conversations a user keeps, who may get new ones from here.
         """
-        self._open_storage = open_storage
-        self._seal = seal
+        self._objects = Objects(open_storage, seal)
         self._retention = retention
         self._max_records = max_records
         self._max_bytes = max_bytes
         self.counts: Counter[Count] = Counter()
         self._outlook = Outlook()
         self._writing = asyncio.Semaphore(WRITES)
-        self._breaker = Breaker()
+        # Who looks for a key must not pay for those who make up conversations, of which a look costs more.
+        self._finding, self._recently = Breaker(), Breaker()
+        self._unkept: dict[UUID, Unkept] = {}
+        self._put_off: frozenset[str] = frozenset()
 
     @classmethod
     def from_settings(cls, settings: Settings, seal: Callable[[], "Seal"]) -> Self | None:
@@ -93,7 +95,7 @@ class Spool:
         if place is None:
             return None
         return cls(
-            lambda: _open(place, settings),
+            lambda: open_at(place, settings),
             seal,
             max_records=settings.spool_max_records,
             max_bytes=settings.spool_max_mb * 1_000_000,
@@ -105,11 +107,17 @@ class Spool:
         """How much there is, and how much more may be."""
         from lib.spool.room import Room
 
-        return Room(self._list_below, max_records=self._max_records, max_bytes=self._max_bytes)
+        return Room(self._objects.list_below, max_records=self._max_records, max_bytes=self._max_bytes)
+
+    @cached_property
+    def _recent(self) -> "Recent":
+        from lib.spool.recent import Recent
+
+        return Recent(self._objects.first_names)
 
     @property
     def holds(self) -> bool:
-        """Whether turns may wait, as far as this instance knows: until a look has found none."""
+        """Whether turns may wait, as far as this instance knows: until a look has found none that may come in soon."""
         return self._outlook.holds
 
     @property
@@ -120,27 +128,33 @@ class Spool:
     async def keep(self, ended: EndedTurn) -> bool:
         """Keep a turn for the database, in one write; return whether it is kept.
 
-        It takes `KEEP` seconds at most. When it is not kept, the log says why.
+        It takes `KEEP` seconds at most. Why it is not kept is told by `lost`, if nobody else keeps it.
         """
-        reason: Literal["full", "unwritable"] = "unwritable"
+        reason: Unkept = "unwritable"
         try:
             with self._outlook.keeping():
                 async with asyncio.timeout(KEEP):
                     if await self._write(ended):
-                        self.counts["spooled"] += 1
                         return True
                     reason = "full"
         except (StorageUnavailable, TimeoutError):
             pass  # the storage has said so in the log
         except Exception:  # a caller has nowhere else to put the turn
             _log.exception("a turn could not be written")
+        self._unkept[ended.turn.answer_id] = reason
+        if len(self._unkept) > REASONS:
+            del self._unkept[next(iter(self._unkept))]
+        return False
+
+    def lost(self, ended: EndedTurn) -> None:
+        """Say that a turn which was not kept here is kept nowhere else: in the log, and in the counts."""
+        reason = self._unkept.pop(ended.turn.answer_id, "unwritable")
         self.counts[reason] += 1
         _log.error("turn %s is lost: the spool is %s", ended.turn.answer_id, reason)
-        return False
 
     async def find(self, key_hash: bytes) -> EndedTurn | None:
         """Return the turn that waits under a key, the most complete one; None also where storage does not say so."""
-        return await self._in_passing(lambda: self._find(key_hash))
+        return await _in_passing(self._finding, lambda: self._objects.find(key_hash))
 
     async def replay(
         self, database: "Database", *, within: float = REPLAY, most: int = RECORDS, aside: bool = False
@@ -148,127 +162,129 @@ class Spool:
         """Bring what waits into the database, as much as the bounds allow; it never raises for what is away.
 
         It may run at any time, and in several instances at once. While it runs in this one, a second call returns at
-        once. It stops where the database or the storage is away; nothing is lost by that.
+        once. It stops where the database or the storage is away, or the instance has to end; nothing is lost by that.
 
         Args:
             database: where the turns go.
             within: seconds after which no further turn is begun with.
-            most: turns after which it ends.
+            most: turns that have gone after which it ends.
             aside: bring back first what was set aside.
         """
         from lib.spool.record import Replayed
+        from lib.spool.replay import Bounds
 
         if self._outlook.looking:
             return Replayed(left=self._outlook.left)
+        until = time.monotonic() + within
         with self._outlook.look() as look:
-            try:
-                replayed = await self._replay(self._replay_within(database, within, most, self._list_below), aside)
-            except StorageUnavailable as error:
-                return Replayed(left=self._outlook.left, halted=error)
-            look.found(left=replayed.left, gone=replayed.kept + replayed.known + replayed.answered + replayed.refused)
-            return replayed
+            replayed = await unless_hurried(
+                lambda hurried: self._bring_in(database, Bounds(until, most, self._retention, hurried), aside, look)
+            )
+        return replayed or Replayed(left=self._outlook.left)
+
+    async def replay_all(self, database: "Database", *, within: float = JOB, aside: bool = False) -> "Replayed":
+        """Replay without a bound of turns, after one that is under way here: for somebody who wants to know.
+
+        Args:
+            database: where the turns go.
+            within: seconds for all of it.
+            aside: bring back first what was set aside.
+
+        Raises:
+            Busy: the one that is under way takes all the time.
+        """
+        until = time.monotonic() + within
+        if not await self._outlook.idle(within):
+            raise Busy("Turns are being brought in already. Try again shortly.", retry_after=AGAIN)
+        return await self.replay(database, within=until - time.monotonic(), most=sys.maxsize, aside=aside)
 
     async def replay_conversation(self, database: "Database", conversation_id: UUID) -> bool:
         """Bring in what waits of one conversation; return whether it may be in the database now.
 
-        For somebody who goes on with it, and waits: it takes `FIND` seconds or a little more.
+        For somebody who goes on with it, and waits: it takes `FIND` seconds or a little more. Where thousands wait, it
+        may not be among those that are looked at; a replay brings it in.
         """
         running = self._outlook.looking
-        replay = await self._in_passing(lambda: self._replay_one(database, conversation_id))
-        return replay is not None and (running or replay.gone > 0)
+        gone = await _in_passing(self._recently, lambda: self._replay_one(database, conversation_id))
+        return gone is not None and (running or gone > 0)
 
     async def standing(self) -> "Standing | None":
         """Return how much waits, as of some seconds ago; None where storage does not say so at once."""
         return await self.room.standing(STANDING)
 
-    async def _in_passing[T](self, look: Callable[[], Awaitable[T]]) -> T | None:
-        """Look into storage for somebody who waits for something else; None where that does not say.
+    async def _replay_one(self, database: "Database", conversation_id: UUID) -> int:
+        """Bring in what was seen of a conversation a moment ago; return how much of that waits no longer."""
+        from lib.spool.replay import Bounds
 
-        A storage that is away costs its time once a while, and not each of them.
-        """
-        call = self._breaker.enter()
-        if call is None:
-            return None
-        with call:
-            try:
-                found = await look()
-            except (StorageUnavailable, TimeoutError) as error:
-                call.failed(waited=isinstance(error, TimeoutError))
-                _log.warning("nobody knows what waits: storage is away")
-                return None
-            call.answered()
-            return found
+        names = await self._recent.of(conversation_id)
+        if not names:
+            return 0
+        until = time.monotonic() + FIND
 
-    async def _find(self, key_hash: bytes) -> EndedTurn | None:
-        from lib.spool.record import best_of, waiting_under
+        async def bring_in(hurried: "Callable[[], bool]") -> int:
+            replay = self._run_within(database, Bounds(until, RECORDS, self._retention, hurried))
+            await self._run(replay, names)
+            return replay.gone
 
-        async with asyncio.timeout(FIND):
-            objects = await self._storage.list_below(waiting_under(key_hash), limit=SAME_KEY)
-            found = await asyncio.gather(*(self._read(each) for each in objects))
-        return best_of(turn for turn in found if turn and turn.turn.key and turn.turn.key.key_hash == key_hash)
+        return await unless_hurried(bring_in) or 0
 
-    async def _replay_one(self, database: "Database", conversation_id: UUID) -> "Replay":
-        replay = self._replay_within(database, FIND, RECORDS, self._list_at_once)
-        await replay.run(conversation_id)
-        self._count(replay)
-        return replay
+    async def _bring_in(self, database: "Database", bounds: "Bounds", aside: bool, look: "Look") -> "Replayed":
+        from lib.spool.record import ASIDE, WAITING, Replayed
 
-    async def _replay(self, replay: "Replay", aside: bool) -> "Replayed":
         try:
+            replay = self._run_within(database, bounds)
             if aside:
-                await replay.bring_back()
-            return await replay.run()
-        finally:
-            self._count(replay)
+                await replay.bring_back(await self._objects.names(ASIDE))
+            await self._run(replay, await self._objects.names(WAITING))
+        except StorageUnavailable as error:
+            return Replayed(left=self._outlook.left, halted=error)
+        self._put_off = replay.put_off
+        replayed = replay.replayed
+        look.found(left=replayed.left, soon=replay.soon, gone=replay.gone)
+        return replayed
 
-    def _replay_within(self, database: "Database", seconds: float, most: int, list_below: "ListBelow") -> "Replay":
+    def _run_within(self, database: "Database", bounds: "Bounds") -> "Replay":
         from lib.spool.replay import Replay
 
-        until = time.monotonic() + seconds
-        return Replay(
-            list_below, self._storage, self._seal(), database, until=until, most=most, retention=self._retention
-        )
+        return Replay(self._objects.storage, self._objects.seal, database, bounds)
 
-    def _count(self, replay: "Replay") -> None:
-        for count in ("kept", "known", "answered", "refused", "aside"):
-            self.counts[count] += replay.counts[count]
-        if replay.gone:
-            self.room.changed()
+    async def _run(self, replay: "Replay", names: "list[Name]") -> None:
+        try:
+            await replay.run(names, last=self._put_off)
+        finally:
+            self.counts += replay.counts
+            if replay.gone:
+                self.room.changed()
 
     async def _write(self, ended: EndedTurn) -> bool:
         from lib.spool.record import Name, write
 
         name = Name.of(ended.turn)
-        sealed = write(ended, self._seal())
-        if not await self.room.fits(len(sealed), RECKON):
+        sealed = write(ended, self._objects.seal)
+        if not await self.room.fits(len(sealed), RECKON, guest=name.guest):
             return False
         with self.room.taken(name.waiting, len(sealed)):
             async with self._writing:
-                await self._storage.put(name.waiting, sealed)
+                await self._objects.storage.put(name.waiting, sealed)
+        self.counts["spooled"] += 1
+        self._recent.changed()
         return True
 
-    async def _read(self, stored: "Stored") -> EndedTurn | None:
-        from lib.spool.record import Name, TooNew, Unreadable, read
 
-        name, sealed = Name.read(stored.key), await self._storage.get(stored.key)
+async def _in_passing[T](breaker: Breaker, look: Callable[[], Awaitable[T]]) -> T | None:
+    """Look into storage for somebody who waits for something else; None where that does not say.
+
+    A storage that is away costs its time once a while, and not each of them.
+    """
+    call = breaker.enter()
+    if call is None:
+        return None
+    with call:
         try:
-            return read(name, sealed, self._seal()) if name and sealed is not None else None
-        except (Unreadable, TooNew):
-            return None  # the replay says so
-
-    async def _list_below(self, prefix: str) -> "list[Stored]":
-        return await self._storage.list_below(prefix, limit=LISTED)
-
-    async def _list_at_once(self, prefix: str) -> "list[Stored]":
-        async with asyncio.timeout(FIND):
-            return await self._list_below(prefix)
-
-    @cached_property
-    def _storage(self) -> "Storage":
-        return self._open_storage()
-
-
-def _open(place: str, settings: Settings) -> "Storage":
-    from lib.files.storage import Limits, Storage
-
-    return Storage.at(place, settings, Limits(operation=KEEP, request=REQUEST, connect=CONNECT, retries=1))
+            found = await look()
+        except (StorageUnavailable, TimeoutError) as error:
+            call.failed(waited=isinstance(error, TimeoutError))
+            _log.warning("nobody knows what waits: storage is away")
+            return None
+        call.answered()
+        return found

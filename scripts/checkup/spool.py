@@ -5,8 +5,8 @@ from lib.files.storage import S3, Storage
 from lib.health.probe import Unwell
 from lib.ids import new_id
 from lib.settings import Settings
+from lib.spool.objects import LISTED
 from lib.spool.record import ASIDE, WAITING, place_of
-from lib.spool.spool import LISTED
 from scripts.checkup.finding import Finding
 
 NOWHERE = "answers are lost while the database is away: set S3_BUCKET or SPOOL_URL."

@@ -15,7 +15,7 @@ from tests.fixtures.web import CRON_SECRET, INTERNAL_KEY, Deploy, Deployment, Ro
 
 REAP = "/api/v1/jobs/reap"
 REPLAY = "/api/v1/jobs/replay"
-NOTHING = dict.fromkeys(("kept", "known", "refused", "later", "aside", "left"), 0)
+NOTHING = dict.fromkeys(("kept", "known", "answered", "refused", "later", "aside", "left"), 0)
 SCHEDULE = {"Authorization": f"Bearer {CRON_SECRET}"}
 
 UNFINISHED = """

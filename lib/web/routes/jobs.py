@@ -1,7 +1,5 @@
 """What a schedule calls. Vercel's sends GET; POST says better what it is."""
 
-import sys
-
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
@@ -44,12 +42,11 @@ async def replay(instance: ThisInstance, *, aside: bool = False) -> Replayed:
 
     Raises:
         DatabaseUnavailable: what is left waits on; `DatabaseBusy` and `StorageUnavailable` likewise.
+        Busy: another call is at it, and takes long.
     """
     if instance.spool is None:
         return Replayed()
-    from lib.spool.spool import JOB
-
-    replayed = await instance.spool.replay(instance.database, within=JOB, most=sys.maxsize, aside=aside)
+    replayed = await instance.spool.replay_all(instance.database, aside=aside)
     if replayed.halted:
         raise replayed.halted
     return Replayed.model_validate(replayed)
