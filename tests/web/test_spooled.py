@@ -223,8 +223,9 @@ async def test_without_a_spool_the_answer_says_that_it_is_nowhere(deploy: Deploy
 async def test_a_spool_that_is_full_or_cannot_be_written_is_said_too(
     deploy: Deploy, proxy: PostgresProxy, tmp_path: Path
 ) -> None:
-    proxy.refuse()
     parley = await deploy(DATABASE_URL=proxy.url, spool_max_records=1)
+    await parley.sign_up()
+    proxy.refuse()
     spooled = [(await parley.ask()).json()["response"]["spooled"] for _ in range(3)]
     assert spooled == [True, False, False]
     (tmp_path / "a-file").write_text("in the way")
