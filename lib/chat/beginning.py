@@ -1,10 +1,9 @@
 """How a turn begins: its question is kept and counted, or the turn that it repeats is found."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 
 from lib.chat.ending import keep
@@ -89,8 +88,12 @@ async def begin_turn(turn: TurnRecord, request: TurnRequest, deps: TurnDeps) -> 
 
 
 async def _keep(turn: TurnRecord, request: TurnRequest, deps: TurnDeps) -> tuple[TurnRecord, Begun | None]:
-    busy, hit = deps.limits.whole + SAVING, request.limit and request.limit.hit
-    keeping = partial(keep_question, deps.database, turn, request.tenant, busy=busy, hit=hit)
+    hits = iter((request.limit.hit,) if request.limit else ())  # asked once more, it counts no more
+
+    def keeping() -> Awaitable[tuple[TurnRecord, Begun | None]]:
+        busy = deps.limits.whole + SAVING
+        return keep_question(deps.database, turn, request.tenant, busy=busy, hit=next(hits, None))
+
     if turn.opens:
         return await keeping()
     return await brought_in(keeping, turn.conversation_id, spool=deps.spool, database=deps.database)

@@ -79,7 +79,8 @@ async def keep_question(
     asked = _Asked(turn)
     try:
         async with database.one_statement(tenant) as connection:
-            return asked.turn, await _begin(connection, asked, busy, hit)
+            begun = await _begin(connection, asked, busy, hit)
+            return asked.turn, begun
     except DatabaseUnavailable:
         if turn.branch or turn.agent_id:
             # It may have been heard all the same; nobody is going to write its answer.
@@ -121,6 +122,7 @@ async def _begin(connection: Connection, asked: _Asked, busy: float, hit: Hit | 
             asked.turn = _made_after(asked.turn, early.newest)
         except Moved:
             pass
+        hit = None  # the statement has counted it, also where it began nothing
     raise ConversationBusy(retry_after=1)
 
 

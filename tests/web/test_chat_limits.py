@@ -136,6 +136,35 @@ async def test_while_the_database_is_away_everybody_is_answered(deploy: Deploy, 
     assert [(response.status_code, response.json()["response"]["saved"]) for response in asked] == [(200, False)] * 3
 
 
+async def counted(rows: Rows, user: Asker) -> int:
+    (row,) = await rows("SELECT hits FROM rate_limits WHERE key = %s", f"chat:user:{user.id}")
+    return row["hits"]
+
+
+async def test_a_turn_whose_conversation_still_waits_counts_once(
+    deploy: Deploy, proxy: PostgresProxy, rows: Rows
+) -> None:
+    away, fresh = await deploy(DATABASE_URL=proxy.url), await deploy(rate_limits={"chat": 5})
+    user = await someone(away)
+    proxy.refuse()
+    opened = (await chat(user)).json()["response"]
+    assert opened["spooled"] is True
+    second = await chat(user.at(fresh), conversation_id=opened["conversation_id"])
+    assert second.json()["response"]["saved"] is True
+    assert await counted(rows, user) == 1
+
+
+async def test_a_turn_counts_once_whose_ids_were_made_too_early(deploy: Deploy, rows: Rows) -> None:
+    parley = await deploy(rate_limits={"chat": 5})
+    user = await someone(parley)
+    opened = UUID((await chat(user)).json()["response"]["conversation_id"])
+    await rows(
+        "UPDATE conversations SET answer_id = %s WHERE id = %s", UUID("ffffffff-0000-7000-8000-000000000000"), opened
+    )
+    assert (await chat(user, conversation_id=str(opened))).json()["response"]["saved"] is True
+    assert await counted(rows, user) == 2
+
+
 async def test_counting_costs_no_round_trip(deploy: Deploy, proxy: PostgresProxy, openai_double: OpenAIServer) -> None:
     parley = await deploy(DATABASE_URL=proxy.url, rate_limits={"chat": 60})
     user = await someone(parley)
