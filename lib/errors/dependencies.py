@@ -4,7 +4,7 @@ from lib.errors.base import ParleyError
 
 
 class Busy(ParleyError):
-    """More people sign in at this moment than this instance has time for."""
+    """More is asked of this instance at this moment than it has time for: as a rule, too many people sign in."""
 
     code = "busy"
     detail = "Too many people are signing in right now. Try again shortly."

@@ -98,8 +98,8 @@ class Replayed:
         known: were there already, or are of a conversation that was deleted since.
         answered: a retry of them was answered, and is there in their place.
         refused: are of a conversation that is not their user's; deleted.
-        later: have to wait, and those behind them: a retry is being answered, the account or its team is not active
-            right now, or a later version of Parley wrote them.
+        later: conversations whose turns have to wait, from one of them on: a retry is being answered, the account or
+            its team is not active right now, or a later version of Parley wrote it.
         aside: cannot be read, the database does not take them, or their account has not been active for too long: they
             are kept apart for an operator to see.
         left: how many wait still, as far as this instance knows.

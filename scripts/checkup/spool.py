@@ -10,7 +10,10 @@ from lib.spool.record import ASIDE, WAITING, place_of
 from scripts.checkup.finding import Finding
 
 NOWHERE = "answers are lost while the database is away: set S3_BUCKET or SPOOL_URL."
-ON_A_DISK = "is a folder, as durable as its disk, and a function's own goes with it: set S3_BUCKET or SPOOL_URL."
+ON_A_DISK = (
+    "is a folder: the last seconds of it may be gone after a power cut, and a function's own goes with the function: "
+    "set S3_BUCKET or SPOOL_URL."
+)
 
 
 async def check_spool(settings: Settings) -> list[Finding]:
@@ -25,7 +28,7 @@ async def check_spool(settings: Settings) -> list[Finding]:
         raise Unwell(f"The storage {error.reason}: see {where}.") from None
     findings = [Finding("spool", "ok", f"{place}: written, listed and deleted, {waiting} turns wait")]
     if aside:
-        what = f"{aside} turns are set aside: see docs/health-and-metrics.md for what to do about them."
+        what = f"{aside} turns are set aside: see docs/when-something-is-away.md#turns-that-were-set-aside."
         findings.append(Finding("spool: aside", "warning", what))
     if settings.environment == "production" and not place.startswith(S3):
         findings.append(Finding("spool: place", "warning", f"{place} {ON_A_DISK}"))

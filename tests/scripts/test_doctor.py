@@ -457,7 +457,8 @@ async def test_turns_that_wait_nowhere_or_on_a_disk_or_were_set_aside_are_told(b
         (tmp_path / "spool" / state / "1").touch()
     said = await found("spool", check_spool(settings_of(data_dir=tmp_path)))
     assert said["spool"][1].endswith(" 1 turns wait")
-    assert (said["spool: aside"][0], said["spool: aside"][1][:24]) == ("warning", "1 turns are set aside: s")
+    told = "1 turns are set aside: see docs/when-something-is-away.md#turns-that-were-set-aside."
+    assert said["spool: aside"] == ("warning", told)
 
 
 async def test_a_spool_that_cannot_be_used(bucket: Bucket, tmp_path: Path) -> None:
