@@ -13,8 +13,9 @@ from lib.chat.progress import Progress
 from lib.chat.replay import Followed, follow, told_waiting
 from lib.chat.request import TurnDeps, TurnRequest
 from lib.chat.waiting import brought_in
-from lib.errors import ConversationBusy, DatabaseUnavailable, KeyReused, ParleyError
+from lib.errors import ConversationBusy, DatabaseBusy, DatabaseUnavailable, KeyReused, ParleyError
 from lib.ids import new_id, unguessable_id
+from lib.store import users
 from lib.turns import Begun, EndedTurn, TurnRecord
 from lib.unhindered import begin
 
@@ -62,6 +63,7 @@ async def begin_turn(turn: TurnRecord, request: TurnRequest, deps: TurnDeps) -> 
         ParleyError: as `keep_question`; nothing is stored.
     """
     if waiting := await _find_waiting(turn, deps):
+        await _confirm(request, deps)
         return Beginning(turn, repeats=told_waiting(waiting))
     keeping = begin(_keep(turn, request, deps))
     try:
@@ -115,6 +117,19 @@ async def _find_waiting(turn: TurnRecord, deps: TurnDeps) -> EndedTurn | None:
     if waiting and waiting.turn.key != turn.key:
         raise KeyReused
     return waiting
+
+
+async def _confirm(request: TurnRequest, deps: TurnDeps) -> None:
+    """Let whoever asks pass whose credential holds, as far as anybody knows: the spool knows of no sign-out.
+
+    Raises:
+        Unauthenticated: it has ended, or the account or its team is off.
+    """
+    if request.user_id is None:
+        return
+    with suppress(DatabaseUnavailable, DatabaseBusy):
+        async with deps.database.one_statement(request.tenant) as connection:
+            await users.find_active(connection, request.user_id)
 
 
 async def _abandon(keeping: "asyncio.Task[tuple[TurnRecord, Begun | None]]", deps: TurnDeps) -> None:

@@ -190,6 +190,21 @@ async def test_the_client_may_send_what_was_said_last(away: Away, openai_double:
     assert len(openai_double.calls[-1].body["messages"]) == 2
 
 
+async def test_nobody_who_has_signed_out_is_told_an_answer_that_waits(
+    deploy: Deploy, proxy: PostgresProxy, rows: Rows
+) -> None:
+    parley, fresh = await deploy(DATABASE_URL=proxy.url), await deploy()
+    user, body = await someone(parley), question("Once?")
+    user.headers["Idempotency-Key"] = "one"
+    proxy.refuse()
+    assert (await user.ask("POST", "/api/v1/chat", json=body)).json()["response"]["spooled"] is True
+    await rows("UPDATE sessions SET revoked_at = now() WHERE user_id = %s", user.id)
+    again = await user.ask("POST", "/api/v1/chat", json=body)
+    assert again.json()["response"]["spooled"] is True, "nobody can be asked whether they are signed in"
+    refused = await user.at(fresh).ask("POST", "/api/v1/chat", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+
+
 @pytest.mark.parametrize("history", [None, [{"role": "user", "content": "My name is Ada."}]])
 async def test_a_retry_is_told_what_the_answer_that_waits_was_given_of_the_conversation(
     away: Away, history: list[dict[str, str]] | None
