@@ -675,6 +675,7 @@ async def test_what_cannot_be_read_is_not_found(spool: Spool, user_id: UUID) -> 
 # Storage that is away
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", ["refused", "silent"])
 async def test_a_storage_that_is_away_takes_nothing_and_says_so_in_time(
     bucket: Bucket, database: Database, user_id: UUID, fault: str, caplog: pytest.LogCaptureFixture
@@ -701,6 +702,7 @@ async def test_a_storage_that_is_away_takes_nothing_and_says_so_in_time(
     assert (replayed.left, type(replayed.halted), spool.holds, spool.due) == (0, StorageUnavailable, True, False)
 
 
+@pytest.mark.alone
 async def test_no_storage_is_waited_for_beyond_the_patience_of_a_reader(bucket: Bucket) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -813,6 +815,7 @@ async def test_a_conversation_that_is_made_up_keeps_no_retry_from_being_found(
 # Who has to end, and who waits for another
 
 
+@pytest.mark.alone
 async def test_a_replay_ends_at_once_when_the_instance_has_to(
     counting: Spool, counted: Counting, database: Database, user_id: UUID
 ) -> None:
@@ -943,6 +946,7 @@ def room_of(shelf: Shelf) -> Room:
     return Room(shelf.list_below, max_records=3, max_bytes=100)
 
 
+@pytest.mark.alone
 async def test_who_cannot_know_whether_there_is_room_takes_the_turn() -> None:
     shelf = Shelf()
     shelf.sizes = None

@@ -52,6 +52,7 @@ async def seconds_until(error: type[Exception], database: Database) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.alone
 async def test_waiting_and_a_silent_statement_together_cost_the_budget_and_no_more(proxy: PostgresProxy) -> None:
     async with database_at(proxy.url) as database:
         async with database.one_statement(EVERY_TEAM):
@@ -62,6 +63,7 @@ async def test_waiting_and_a_silent_statement_together_cost_the_budget_and_no_mo
         proxy.heal()
 
 
+@pytest.mark.alone
 async def test_a_host_that_takes_connections_and_never_speaks_opens_the_breaker_within_the_budget() -> None:
     async def nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
@@ -75,6 +77,7 @@ async def test_a_host_that_takes_connections_and_never_speaks_opens_the_breaker_
             assert breaker.is_open
 
 
+@pytest.mark.alone
 async def test_who_finds_no_connection_while_others_are_served_is_told_that_it_is_busy(database_url: str) -> None:
     breaker = Breaker()
     async with database_at(database_url, breaker=breaker) as database:
@@ -94,6 +97,7 @@ async def test_who_finds_no_connection_while_others_are_served_is_told_that_it_i
         await ask(database)
 
 
+@pytest.mark.alone
 async def test_who_finds_none_while_nobody_is_served_opens_the_breaker_and_everybody_is_let_go(
     proxy: PostgresProxy,
 ) -> None:
@@ -163,6 +167,7 @@ async def test_a_cancelled_probe_gives_its_place_to_the_next(proxy: PostgresProx
         assert not breaker.is_open
 
 
+@pytest.mark.alone
 async def test_a_statement_whose_asker_leaves_is_brought_to_its_end_without_asking_the_server_to_cancel(
     proxy: PostgresProxy, rows: Rows
 ) -> None:

@@ -107,6 +107,7 @@ async def test_an_answer_whose_question_is_kept_waits_alone(away: Away, openai_d
     assert await away.said(answer["conversation_id"]) == [("complete", "Half?"), ("complete", "Hello, world.")]
 
 
+@pytest.mark.alone
 async def test_a_silent_database_is_not_waited_for_at_the_end(away: Away, openai_double: OpenAIServer) -> None:
     openai_double.play(Script(stall_at=2))
     asking = asyncio.create_task(away.ask("Silent?"))
@@ -263,6 +264,7 @@ async def test_a_turn_in_a_strangers_conversation_never_comes_in(away: Away) -> 
     assert [text for _, text in await away.said(theirs["conversation_id"])] == ["Mine?", "Hello, world."]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("stalled", [False, True])
 async def test_a_reader_who_leaves_while_the_database_is_away_leaves_what_had_arrived(
     deploy: Deploy, proxy: PostgresProxy, rows: Rows, openai_double: OpenAIServer, tmp_path: Path, stalled: bool

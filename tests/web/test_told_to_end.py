@@ -17,6 +17,8 @@ from tests.doubles.upstream import Script
 from tests.fixtures.served import Served, served
 from tests.fixtures.web import CRON_SECRET, JWT_KEY, SEAL_KEY, Deploy, Rows, question
 
+pytestmark = pytest.mark.alone
+
 GRACE: Final = 0.5
 """Seconds that Vercel gives an instance."""
 STREAM: Final = "/api/v1/chat/stream?protocol=native"
