@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 from uuid import UUID
 
@@ -216,10 +217,10 @@ async def test_a_conversation_that_is_being_answered_stays_however_many_are_newe
             await begin(connection, turn)
         for turn in made[1:]:
             await answers.finish(connection, turn, result())
-        keep = {"team_id": DEFAULT_TEAM_ID, "user_id": user_id, "default": 1}
-        assert await retention.retain_newest(connection, **keep) == 1
+        retain = partial(retention.retain_newest, team_id=DEFAULT_TEAM_ID, user_id=user_id, default=1)
+        assert await retain(connection) == 1
         assert await answers.finish(connection, made[0], result())
-        assert await retention.retain_newest(connection, **keep) == 1
+        assert await retain(connection) == 1
 
 
 async def test_a_setting_that_is_no_number_keeps_the_default(database: Database, rows: Rows) -> None:
