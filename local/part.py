@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -72,7 +72,8 @@ async def until_told_to_end() -> None:
             loop.remove_reader(sys.stdin.fileno())
             end.set()
 
-    loop.add_reader(sys.stdin.fileno(), read)
+    with suppress(PermissionError):  # a file, or /dev/null, has no end that can be waited for
+        loop.add_reader(sys.stdin.fileno(), read)
     await end.wait()
 
 

@@ -923,6 +923,8 @@ async def test_how_much_waits_is_known(spool: Spool) -> None:
     await spool._objects.storage.put(Name.of(ended().turn).aside, b"poison")
     (size,) = (each.size for each in await spool._objects.storage.list_below("waiting", limit=9))
     assert await spool.standing() == Standing(1, size, 1, 6, guests=2, guests_bytes=size + 6)
+    await spool.keep(ended())  # since that look
+    assert await spool.standing() == Standing(2, 2 * size, 1, 6, guests=3, guests_bytes=2 * size + 6)
 
 
 class Shelf:

@@ -1,9 +1,12 @@
 """The keys of the turns that this instance is answering: so it knows a retry for one while the database is away."""
 
+from typing import Final
 from uuid import UUID
 
 from lib.errors import ConversationBusy
 from lib.turns import TurnRecord
+
+_BEING_ANSWERED: Final = "This very request is being answered. Its answer is there when you ask again."
 
 
 class Keys:
@@ -21,7 +24,7 @@ class Keys:
         """
         _, begun = self._answering.get(turn.key.key_hash, (None, True)) if turn.key else (None, True)
         if not begun:
-            raise ConversationBusy(retry_after=1)
+            raise ConversationBusy(_BEING_ANSWERED, retry_after=1)
 
     def add(self, turn: TurnRecord, *, begun: bool) -> None:
         """Note that a turn is being answered; `begun` says that the database knows of it.
@@ -32,7 +35,7 @@ class Keys:
         if turn.key is None:
             return
         if turn.key.key_hash in self._answering:
-            raise ConversationBusy(retry_after=1)
+            raise ConversationBusy(_BEING_ANSWERED, retry_after=1)
         self._answering[turn.key.key_hash] = turn.answer_id, begun
 
     def remove(self, turn: TurnRecord) -> None:

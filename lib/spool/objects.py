@@ -1,10 +1,13 @@
 """The objects of the spool: how they are listed, read and found, and how long that may take."""
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from lib.breaker import Breaker
+from lib.errors import StorageUnavailable
 from lib.settings import Settings
 from lib.turns import EndedTurn
 
@@ -25,6 +28,9 @@ LISTED: Final = 100_000
 """Objects that one list reads at most: more than there may be, whatever the bounds are set to."""
 SAME_KEY: Final = 16
 """Turns under one key that are read at most."""
+
+
+_log = logging.getLogger("parley.spool")
 
 
 class Objects:
@@ -101,6 +107,25 @@ def open_at(place: str, settings: Settings) -> "Storage":
     from lib.files.storage import Limits, Storage
 
     return Storage.at(place, settings, Limits(operation=KEEP, request=REQUEST, connect=CONNECT, retries=1))
+
+
+async def in_passing[T](breaker: Breaker, look: Callable[[], Awaitable[T]]) -> T | None:
+    """Look into storage for somebody who waits for something else; None where that does not say.
+
+    A storage that is away costs its time once a while, and not each of them.
+    """
+    call = breaker.enter()
+    if call is None:
+        return None
+    with call:
+        try:
+            found = await look()
+        except (StorageUnavailable, TimeoutError) as error:
+            call.failed(waited=isinstance(error, TimeoutError))
+            _log.warning("nobody knows what waits: storage is away")
+            return None
+        call.answered()
+        return found
 
 
 def _named(objects: "list[Stored]") -> "list[Name]":

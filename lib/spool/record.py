@@ -115,6 +115,11 @@ class Replayed:
     left: int = 0
     halted: ParleyError | None = None
 
+    def __str__(self) -> str:
+        counts = {name: getattr(self, name) for name in ("kept", "known", "answered", "refused", "later", "aside")}
+        told = [f"{count} {name}" for name, count in counts.items() if count] or ["none kept"]
+        return ", ".join([*told, f"{self.left} left"]) + (f"; stopped: {self.halted.code}" if self.halted else "")
+
 
 def place_of(settings: Settings) -> str | None:
     """Return where turns wait, as `SPOOL_URL` writes it; None where they wait nowhere."""

@@ -47,12 +47,14 @@ class Bounds:
         most: turns that have gone after which it ends.
         retention: how many conversations a user keeps.
         hurried: says that there is no more time at all.
+        past_breaker: whether the database is asked also while it is taken to be away.
     """
 
     until: float
     most: int
     retention: int
     hurried: Callable[[], bool]
+    past_breaker: bool = False
 
 
 class Replay:
@@ -187,7 +189,10 @@ class Replay:
     async def _keep(self, ended: EndedTurn) -> Kept:
         # As when it was had: one that was begun was asked for its account then.
         asker = None if ended.begun else Asker(ended.turn.user_id)
-        async with self._one_connection, self._database.one_statement(Tenant(ended.turn.team_id, asker)) as connection:
+        statement = self._database.one_statement(
+            Tenant(ended.turn.team_id, asker), past_breaker=self._bounds.past_breaker
+        )
+        async with self._one_connection, statement as connection:
             return await answers.replay(connection, ended)
 
     async def _put_off(self, one: "_Waiting") -> Waits | None:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lib.errors import StorageUnavailable
@@ -52,9 +52,17 @@ class Room:
 
     async def standing(self, within: float) -> Standing | None:
         """Return what there is, as of some seconds ago; None when nobody says so within these seconds."""
-        if not self._is_fresh():
-            await asyncio.wait((self._look(),), timeout=within)
-        return self._standing if self._is_fresh() else None
+        seen = await self._seen(within)
+        if seen is None:
+            return None
+        own, guests = list(self._own.values()), [taken for key, taken in self._own.items() if _is_guests(key)]
+        return replace(
+            seen,
+            waiting=seen.waiting + len(own),
+            waiting_bytes=seen.waiting_bytes + sum(own),
+            guests=seen.guests + len(guests),
+            guests_bytes=seen.guests_bytes + sum(guests),
+        )
 
     async def fits(self, size: int, within: float, *, guest: bool = False) -> bool:
         """Say whether one more object of `size` bytes fits, of a guest in what guests may take.
@@ -66,7 +74,7 @@ class Room:
             if not self._is_fresh():
                 self._look()
             return True
-        return self._has(await self.standing(within) or Standing(), size, guest)
+        return self._has(await self._seen(within) or Standing(), size, guest)
 
     @contextmanager
     def taken(self, key: str, size: int) -> Generator[None]:
@@ -83,6 +91,12 @@ class Room:
     def changed(self) -> None:
         """Say that there is less than was seen: before anything is found full, it is looked at again."""
         self._looked_at = -math.inf
+
+    async def _seen(self, within: float) -> Standing | None:
+        """Return what the last look saw, which none of our own writes since is part of."""
+        if not self._is_fresh():
+            await asyncio.wait((self._look(),), timeout=within)
+        return self._standing if self._is_fresh() else None
 
     def _has(self, there: Standing, size: int, guest: bool) -> bool:
         records = there.waiting + there.aside + len(self._own)

@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, Self
 from uuid import UUID
@@ -13,7 +13,7 @@ from uuid import UUID
 from lib.breaker import Breaker
 from lib.errors import Busy, StorageUnavailable
 from lib.settings import Settings
-from lib.spool.objects import FIND, KEEP, Objects, open_at
+from lib.spool.objects import FIND, KEEP, Objects, in_passing, open_at
 from lib.spool.outlook import Outlook
 from lib.turns import EndedTurn
 from lib.unhindered import unless_hurried
@@ -154,21 +154,28 @@ class Spool:
 
     async def find(self, key_hash: bytes) -> EndedTurn | None:
         """Return the turn that waits under a key, the most complete one; None also where storage does not say so."""
-        return await _in_passing(self._finding, lambda: self._objects.find(key_hash))
+        return await in_passing(self._finding, lambda: self._objects.find(key_hash))
 
     async def replay(
-        self, database: "Database", *, within: float = REPLAY, most: int = RECORDS, aside: bool = False
+        self,
+        database: "Database",
+        *,
+        within: float = REPLAY,
+        most: int = RECORDS,
+        aside: bool = False,
+        past_breaker: bool = False,
     ) -> "Replayed":
         """Bring what waits into the database, as much as the bounds allow; it never raises for what is away.
 
-        It may run at any time, and in several instances at once. While it runs in this one, a second call returns at
-        once. It stops where the database or the storage is away, or the instance has to end; nothing is lost by that.
+        It may run at any time, and in several instances at once; while it runs in this one, a second call returns. It
+        stops where the database or the storage is away, or the instance has to end; nothing is lost by that.
 
         Args:
             database: where the turns go.
             within: seconds after which no further turn is begun with.
             most: turns that have gone after which it ends.
             aside: bring back first what was set aside.
+            past_breaker: ask the database also while it is taken to be away.
         """
         from lib.spool.record import Replayed
         from lib.spool.replay import Bounds
@@ -176,10 +183,13 @@ class Spool:
         if self._outlook.looking:
             return Replayed(left=self._outlook.left)
         until = time.monotonic() + within
+
+        async def bring_in(hurried: "Callable[[], bool]") -> "Replayed":
+            bounds = Bounds(until, most, self._retention, hurried, past_breaker)
+            return await self._bring_in(database, bounds, aside, look)
+
         with self._outlook.look() as look:
-            replayed = await unless_hurried(
-                lambda hurried: self._bring_in(database, Bounds(until, most, self._retention, hurried), aside, look)
-            )
+            replayed = await unless_hurried(bring_in)
         return replayed or Replayed(left=self._outlook.left)
 
     async def replay_all(self, database: "Database", *, within: float = JOB, aside: bool = False) -> "Replayed":
@@ -196,16 +206,16 @@ class Spool:
         until = time.monotonic() + within
         if not await self._outlook.idle(within):
             raise Busy("Turns are being brought in already. Try again shortly.", retry_after=AGAIN)
-        return await self.replay(database, within=until - time.monotonic(), most=sys.maxsize, aside=aside)
+        left = until - time.monotonic()
+        return await self.replay(database, within=left, most=sys.maxsize, aside=aside, past_breaker=True)
 
     async def replay_conversation(self, database: "Database", conversation_id: UUID) -> bool:
         """Bring in what waits of one conversation; return whether it may be in the database now.
 
-        For somebody who goes on with it, and waits: it takes `FIND` seconds or a little more. Where thousands wait, it
-        may not be among those that are looked at; a replay brings it in.
+        For somebody who waits: it takes `FIND` seconds or a little more, and looks at the first thousand turns alone.
         """
         running = self._outlook.looking
-        gone = await _in_passing(self._recently, lambda: self._replay_one(database, conversation_id))
+        gone = await in_passing(self._recently, lambda: self._replay_one(database, conversation_id))
         return gone is not None and (running or gone > 0)
 
     async def standing(self) -> "Standing | None":
@@ -269,22 +279,3 @@ class Spool:
         self.counts["spooled"] += 1
         self._recent.changed()
         return True
-
-
-async def _in_passing[T](breaker: Breaker, look: Callable[[], Awaitable[T]]) -> T | None:
-    """Look into storage for somebody who waits for something else; None where that does not say.
-
-    A storage that is away costs its time once a while, and not each of them.
-    """
-    call = breaker.enter()
-    if call is None:
-        return None
-    with call:
-        try:
-            found = await look()
-        except (StorageUnavailable, TimeoutError) as error:
-            call.failed(waited=isinstance(error, TimeoutError))
-            _log.warning("nobody knows what waits: storage is away")
-            return None
-        call.answered()
-        return found

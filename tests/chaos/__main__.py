@@ -32,11 +32,12 @@ def main() -> int:
     console = Console()
     if arguments.breakage:
         console.print(f"A build that is broken on purpose. {BREAKAGES[arguments.breakage].story}")
+    console.print("A seed takes about a second; four run at a time, and all is told at the end.")
     seeds = [arguments.seed] if arguments.seed is not None else range(1, arguments.seeds + 1)
     enough = ENOUGH if arguments.breakage else None
     with places() as at, open_folder() as folder:
         outcomes = asyncio.run(run(at, folder, seeds, breakage=arguments.breakage, enough=enough))
-    report(outcomes, console)
+    report(outcomes, console, asked=len(seeds), breakage=arguments.breakage)
     return 1 if any(outcome.findings for outcome in outcomes) else 0
 
 

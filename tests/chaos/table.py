@@ -10,17 +10,33 @@ from rich.table import Table
 from tests.chaos.findings import Outcome
 
 
-def report(outcomes: Sequence[Outcome], console: Console) -> None:
-    """Print the sums, and for each seed that failed a line with which it can be run again, and what happened in it."""
-    table = Table(title=f"{len(outcomes)} seeds", show_header=False)
+def report(outcomes: Sequence[Outcome], console: Console, *, asked: int, breakage: str | None = None) -> None:
+    """Print the sums, and for each seed that failed a line with which it can be run again, and what happened in it.
+
+    Args:
+        outcomes: what came of each seed.
+        console: where to print.
+        asked: how many seeds were to be run; a build that is broken on purpose is caught in fewer.
+        breakage: the name of such a build.
+    """
+    table = Table(title=f"{len(outcomes)} of {asked} seeds", show_header=False)
     for name, value in _figures(outcomes):
         table.add_row(name, value)
     console.print(table)
     for outcome in outcomes:
         if outcome.findings:
             told = "; ".join(dict.fromkeys(map(str, outcome.findings)))
-            console.print(f"make chaos SEED={outcome.seed}  {escape(told)}", soft_wrap=True, highlight=False)
+            broken = f" BREAK={breakage}" if breakage else ""
+            console.print(f"make chaos SEED={outcome.seed}{broken}", soft_wrap=True, highlight=False)
+            console.print(f"    {escape(told)}", soft_wrap=True, highlight=False)
             _tell(outcome, console)
+    failed = sum(bool(outcome.findings) for outcome in outcomes)
+    promised = sum(outcome.acknowledged for outcome in outcomes)
+    if breakage:
+        console.print(f"Caught in {failed} seeds, as it has to be." if failed else "NOT caught.", highlight=False)
+    else:
+        verdict = f"{failed} seeds failed." if failed else f"All {promised} promised turns are there, once."
+        console.print(verdict, highlight=False)
 
 
 def _tell(outcome: Outcome, console: Console) -> None:
