@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
@@ -125,8 +126,10 @@ async def _look(database: Database, followed: Followed, after: int = 0) -> Answe
         looking = begin(_read(database, followed, after))
         try:
             return await asyncio.shield(looking)
-        finally:  # a statement that is broken off, since its reader hung up, would take the connection with it
-            await asyncio.wait((looking,))
+        except asyncio.CancelledError:  # its reader hung up: the next one has to wait for the connection all the same
+            with suppress(ParleyError):
+                await asyncio.shield(looking)
+            raise
 
 
 async def _read(database: Database, followed: Followed, after: int) -> Answer:

@@ -17,9 +17,9 @@ async def finish(connection: Connection, turn: TurnRecord, result: TurnResult, *
     """Keep the answer and the log line. Return whether the conversation was still there to take it.
 
     Whoever wrote the answer knows best: `by_writer`, it also replaces what others took to be interrupted. Those log
-    only what they ended, and do not make the conversation any newer.
+    only what they ended, and do not make the conversation any newer. What its reader has had stopped stays so.
     """
-    parameters = _result_parameters(turn, result) | {"at": None, "by_writer": by_writer}
+    parameters = _result_parameters(turn, result) | {"at": None, "by_writer": by_writer, "told_whole": False}
     return (await connection.execute(_FINISH, parameters)).scalar_one() == 1
 
 
@@ -35,11 +35,13 @@ async def save_whole(connection: Connection, ended: EndedTurn) -> Kept:
 async def replay(connection: Connection, ended: EndedTurn) -> Kept:
     """Keep a turn that had to wait, as of when it ended. Doing it twice changes nothing.
 
-    What was said in its conversation since goes on behind it.
+    What was said in its conversation since goes on behind it. A stop that came after its reader had the whole of it
+    takes nothing back.
     """
     if not ended.begun:
         return await _save_whole(connection, ended, at=ended.result.finished_at)
-    parameters = _result_parameters(ended.turn, ended.result) | {"at": ended.result.finished_at, "by_writer": True}
+    more = {"at": ended.result.finished_at, "by_writer": True, "told_whole": ended.result.outcome == "complete"}
+    parameters = _result_parameters(ended.turn, ended.result) | more
     return "kept" if (await connection.execute(_FINISH, parameters)).scalar_one() == 1 else "known"
 
 
@@ -54,6 +56,7 @@ async def _save_whole(connection: Connection, ended: EndedTurn, *, at: datetime 
         "body_hash": turn.key and turn.key.body_hash,
         "at": at,
         "by_writer": True,
+        "told_whole": at is not None and ended.result.outcome == "complete",
     }
     parameters = _result_parameters(turn, ended.result) | asked
     kept = "moved"
@@ -112,7 +115,7 @@ _LOGGED: Final = """
 # Others leave the model open: they do not know it.
 _BY_OTHERS: Final = """
     (:by_writer AND (interaction_logs.outcome = 'interrupted'
-        OR interaction_logs.outcome = 'stopped' AND interaction_logs.model IS NULL))
+        OR interaction_logs.outcome = 'stopped' AND interaction_logs.model IS NULL AND :told_whole))
 """
 _ONCE: Final = f"""
     ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, error_code = excluded.error_code,
@@ -129,8 +132,8 @@ _FREED: Final = """
     busy_until = CASE WHEN conversations.answer_id = :answer_id THEN NULL ELSE conversations.busy_until END
 """
 _OPEN: Final = """
-    (messages.status = 'streaming'
-        OR :by_writer AND (messages.status = 'interrupted' OR messages.status = 'stopped' AND messages.model IS NULL))
+    (messages.status = 'streaming' OR :by_writer AND (messages.status = 'interrupted'
+        OR messages.status = 'stopped' AND messages.model IS NULL AND :told_whole))
 """
 
 # The conversation is locked first, as whoever deletes it does: the two wait for each other, and never both. An answer

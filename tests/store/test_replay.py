@@ -316,3 +316,12 @@ async def test_what_its_writer_has_stopped_stays_so(late: Replayed) -> None:
     assert await late.finish(turn, "The", outcome="stopped", model="double-1")
     assert await late.replay(turn, "There.", begun=True) == "known"
     assert await late.said(turn) == ["Where?", "The"]
+
+
+async def test_who_writes_on_after_a_stop_that_was_not_heard_does_not_take_it_back(late: Replayed) -> None:
+    turn = late.asked()
+    await late.begin(turn)
+    assert await late.finish(turn, "The", by_writer=False, outcome="stopped")
+    assert not await late.finish(turn, "There.", model="double-1")
+    assert await late.replay(turn, "There, half", begun=True, outcome="interrupted") == "known"
+    assert (await late.said(turn), await late.log(turn)) == (["Where?", "The"], ["stopped"])
