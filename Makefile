@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 LOCKED := uv.lock pyproject.toml .python-version scripts/setup.sh
 
-.PHONY: dev ingest doctor test check chaos bench-cold bench-logins bench-growth bench-away vercel-check lambda-check lambda-package lambda-deploy format eval-retrieval
+.PHONY: dev ingest doctor test test-long check chaos bench-cold bench-logins bench-growth bench-away vercel-check lambda-check lambda-package lambda-deploy format eval-retrieval
 
 dev: .venv/local.stamp  ## everything on http://127.0.0.1:$PORT (8000), its data in $DATA_DIR (.data)
 	@exec $(PYTHON) -m local.dev
@@ -15,9 +15,13 @@ doctor: .venv/local.stamp  ## checks an environment before a deploy; with DEV=1,
 	@$(PYTHON) $(if $(DEV),-m local.beside) scripts/doctor.py $(ARGS)
 
 # One process has started sooner than several, each with servers of its own: they are for all tests, not for some.
-test: PROCESSES = $(if $(ARGS),0,2)
-test: .venv/dev.stamp  ## every test in PROCESSES processes (2), or those of ARGS
-	@$(PYTHON) -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
+# Most tests wait more than they reckon, so there are more processes than cores.
+test: PROCESSES = $(if $(ARGS),0,3)
+test: .venv/dev.stamp  ## every test but the long ones in PROCESSES processes (3), or those of ARGS
+	@$(PYTHON) -m pytest -n $(PROCESSES) --dist worksteal -m "not long" $(ARGS)
+
+test-long: .venv/dev.stamp  ## the tests that take too long for every run
+	@$(PYTHON) -m pytest -m long $(ARGS)
 
 check: .venv/dev.stamp  ## format, lint, types
 	@$(PYTHON) -m ruff format --check .
