@@ -342,12 +342,11 @@ async def test_a_save_that_is_broken_off_after_its_turn_was_spooled_takes_nothin
 
 async def test_the_job_asks_a_database_that_is_taken_to_be_away(away: Away) -> None:
     away.proxy.refuse()
-    for _ in range(2):
-        waiting_turn = await away.ask("Where?")
+    waiting_turns = [await away.ask("Where?") for _ in range(2)]
     away.proxy.heal()
     answer = await away.parley.client.post("/api/v1/jobs/replay", headers=AS_THE_SCHEDULE)
     assert (answer.status_code, answer.json()["left"]) == (200, 0)
-    assert [text for _, text in await away.said(waiting_turn["conversation_id"])] == ["Where?", "Hello, world."]
+    assert [text for _, text in await away.said(waiting_turns[1]["conversation_id"])] == ["Where?", "Hello, world."]
 
 
 async def test_a_retry_of_a_question_about_a_selected_text_warns_of_nothing(away: Away) -> None:
