@@ -19,7 +19,7 @@ async def finish(connection: Connection, turn: TurnRecord, result: TurnResult, *
     Whoever wrote the answer knows best: `by_writer`, it also replaces what others took to be interrupted. Those log
     only what they ended, and do not make the conversation any newer. What its reader has had stopped stays so.
     """
-    parameters = _result_parameters(turn, result) | {"at": None, "by_writer": by_writer, "told_whole": False}
+    parameters = _result_parameters(turn, result, by_writer=by_writer)
     return (await connection.execute(_FINISH, parameters)).scalar_one() == 1
 
 
@@ -40,8 +40,7 @@ async def replay(connection: Connection, ended: EndedTurn) -> Kept:
     """
     if not ended.begun:
         return await _save_whole(connection, ended, at=ended.result.finished_at)
-    more = {"at": ended.result.finished_at, "by_writer": True, "told_whole": ended.result.outcome == "complete"}
-    parameters = _result_parameters(ended.turn, ended.result) | more
+    parameters = _result_parameters(ended.turn, ended.result, at=ended.result.finished_at)
     return "kept" if (await connection.execute(_FINISH, parameters)).scalar_one() == 1 else "known"
 
 
@@ -54,11 +53,8 @@ async def _save_whole(connection: Connection, ended: EndedTurn, *, at: datetime 
         "title": title_of(turn.question),
         "asked_at": ended.asked_at,
         "body_hash": turn.key and turn.key.body_hash,
-        "at": at,
-        "by_writer": True,
-        "told_whole": at is not None and ended.result.outcome == "complete",
     }
-    parameters = _result_parameters(turn, ended.result) | asked
+    parameters = _result_parameters(turn, ended.result, at=at) | asked
     kept = "moved"
     # What others do to the conversation at this moment a statement that waits for them does not see. The next does.
     for _ in range(ATTEMPTS):
@@ -76,8 +72,14 @@ def _parts(result: TurnResult) -> str:
     return msgspec.json.encode(parts).decode()
 
 
-def _result_parameters(turn: TurnRecord, result: TurnResult) -> dict[str, Any]:
+def _result_parameters(
+    turn: TurnRecord, result: TurnResult, *, at: datetime | None = None, by_writer: bool = True
+) -> dict[str, Any]:
+    """Return what each end of a turn is told; `at` is when one ended that had to wait, and whose reader was told so."""
     return {
+        "at": at,
+        "by_writer": by_writer,
+        "told_whole": at is not None and result.outcome == "complete",
         "team_id": turn.team_id,
         "user_id": turn.user_id,
         "conversation_id": turn.conversation_id,
@@ -110,13 +112,12 @@ _LOGGED: Final = """
         :error_code, :retrieval, :passages, :input_tokens, :output_tokens, :cost_usd, :first_token_ms, :total_ms,
         coalesce(CAST(:at AS timestamptz), now())
 """
-# A turn has one row of the log, by the answer's own id, however often it is ended. What others took to be interrupted,
-# whoever wrote it knows better.
-# Others leave the model open: they do not know it.
+# What others took for the end, whoever wrote the answer knows better. Others do not know its model.
 _BY_OTHERS: Final = """
     (:by_writer AND (interaction_logs.outcome = 'interrupted'
         OR interaction_logs.outcome = 'stopped' AND interaction_logs.model IS NULL AND :told_whole))
 """
+# A turn has one row of the log, by the answer's own id, however often it is ended.
 _ONCE: Final = f"""
     ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, error_code = excluded.error_code,
         model = excluded.model, agent_id = excluded.agent_id, retrieval = excluded.retrieval,
