@@ -1,0 +1,86 @@
+"""What clients receive, byte for byte, for each way in which an upstream may answer, in each dialect.
+
+`GOLDEN=write` writes the files in `streams/` anew. They change where Parley is to tell something else, and never to
+make it faster.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from lib.http import close_http_session
+from lib.providers.gemini import GeminiProvider
+from lib.providers.guarded import Guarded
+from tests.fixtures.people import Asker, someone
+from tests.fixtures.web import Deploy, Deployment
+from tests.golden import gemini_answers, openai_answers, webhook_answers
+from tests.golden.recording import DIALECTS, MARKS, Golden, Stream, ask, spelled, take_up
+from tests.golden.upstream import Answer, Reader, Upstream
+
+
+@pytest.fixture
+async def upstream() -> AsyncGenerator[Upstream]:
+    async with Upstream() as server:
+        yield server
+        await close_http_session()
+
+
+def each(answers: Mapping[str, Answer]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("name", answers)
+
+
+async def opened(asker: Asker, **fields: Any) -> str:
+    """Open a conversation and return its id."""
+    made = await asker.ask("POST", "/api/chats", json=fields)
+    assert made.status_code == 201, made.text
+    return made.json()["id"]
+
+
+async def received(upstream: Upstream, asker: Asker, answer: Answer, **fields: Any) -> dict[str, bytes]:
+    """Return what a reader receives in each dialect, and of the stream in our own events when it is taken up again."""
+    upstream.answer = answer
+    sections = {"upstream": spelled(answer)}
+    streams: dict[str, Stream] = {}
+    conversation = await opened(asker, **fields)
+    for dialect in DIALECTS:
+        upstream.reader = Reader(MARKS[dialect])
+        streams[dialect] = await ask(asker, conversation, dialect, upstream.reader)
+        sections[dialect] = streams[dialect].bytes
+    for again in ("native", "team"):
+        sections[f"{again}, again"] = (await take_up(asker, streams["native"], again)).bytes
+    assert upstream.late == []
+    return sections
+
+
+@each(openai_answers.ANSWERS)
+async def test_a_model_behind_an_openai_compatible_endpoint(deploy: Deploy, upstream: Upstream, name: str) -> None:
+    parley = await deploy(openai_base_url=f"{upstream.url}/v1")
+    sections = await received(upstream, await someone(parley), openai_answers.ANSWERS[name])
+    Golden("openai", name).holds(sections)
+
+
+@each(gemini_answers.ANSWERS)
+async def test_a_gemini_model(deploy: Deploy, upstream: Upstream, name: str) -> None:
+    parley = await deploy()
+    speaks_gemini(parley, upstream)
+    Golden("gemini", name).holds(await received(upstream, await someone(parley), gemini_answers.ANSWERS[name]))
+
+
+def speaks_gemini(parley: Deployment, upstream: Upstream) -> None:
+    """Have a Gemini model at this upstream answer: no setting names another server than Google's."""
+    provider = Guarded(GeminiProvider("a-key", "gemini-2.5-flash", upstream.url), ("gemini", None))
+    vars(parley.instance)["turn"] = replace(parley.instance.turn, providers=(provider,))
+
+
+@each(webhook_answers.ANSWERS)
+async def test_a_webhook(deploy: Deploy, upstream: Upstream, team_id: UUID, name: str) -> None:
+    parley = await deploy(webhook_allowed_hosts=("127.0.0.1",))
+    admin = await someone(parley, "admin", team_id=team_id)
+    fields = {"name": "A workflow", "webhook_url": f"{upstream.url}/webhook/bees", "webhook_token": "a-token"}
+    agent = await admin.ask("POST", "/api/agents", json=fields)
+    assert agent.status_code == 201, agent.text
+    sections = await received(upstream, admin, webhook_answers.ANSWERS[name], agent_id=agent.json()["id"])
+    Golden("webhook", name).holds(sections)
