@@ -9,10 +9,11 @@ from uuid import UUID
 
 import msgspec
 
-from lib.breaker import Breaker
+from lib.breaker import Breaker, Call
 from lib.errors import RetrievalUnavailable
 from lib.rag import bm25
 from lib.rag.embed import Embedder
+from lib.rag.embedded import Embedded, Embedding
 from lib.rag.schema import BM25, DENSE, chapter_slug
 from lib.rag.wire import ServiceFailed, post
 from lib.settings import Settings
@@ -80,13 +81,17 @@ class _Reply(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Retriever:
-    """Searches one collection. Safe to share, and to be shared: it remembers that a service is away."""
+    """Searches one collection. Safe to share, and to be shared.
+
+    It remembers that a service is away, and the embeddings of what was searched for last.
+    """
 
     query_url: str
     embedder: Embedder
     timeout: float
     api_key: str | None = field(default=None, repr=False)
     breaker: Breaker = field(default_factory=Breaker, repr=False)
+    embedded: Embedded = field(default_factory=Embedded, repr=False)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Retriever | None":
@@ -122,32 +127,42 @@ class Retriever:
         call = self.breaker.enter()
         if call is None:
             raise RetrievalUnavailable(retry_after=self.breaker.retry_after)
+        text = _condense(query)
+        known = self._recall(text, team_id)
         with call:
             try:
                 async with asyncio.timeout(self.timeout):
-                    found = await self._search(_condense(query), team_id, scope, limit, mode)
+                    found = await self._search(text, known, team_id, scope, limit, mode)
             except TimeoutError:
                 call.failed(waited=True)
                 _log.warning("documents not searched: no answer within %g s", self.timeout)
                 raise RetrievalUnavailable from None
             except ServiceFailed as failure:
-                call.failed(waited=False) if failure.away else call.answered()
+                if failure.away:
+                    call.failed(waited=False)
+                else:
+                    self.embedded.forget(self.embedder, text, team_id=team_id)
+                    _answered(call, known)
                 _log.warning("documents not searched: %s", failure)
                 raise RetrievalUnavailable from failure
             if found is not None:
-                call.answered()
+                _answered(call, known)
             return found or ()
 
+    def _recall(self, text: str, team_id: UUID) -> Embedding | None:
+        """Return the embedding of a text, if it is known. Whoever looks whether the services are back asks both."""
+        return None if self.breaker.is_open else self.embedded.recall(self.embedder, text, team_id=team_id)
+
     async def _search(
-        self, query: str, team_id: UUID, scope: Scope, limit: int, mode: Mode
+        self, text: str, known: Embedding | None, team_id: UUID, scope: Scope, limit: int, mode: Mode
     ) -> tuple[Passage, ...] | None:
         """Return what is found; None where there is nothing to search for, and no service was asked."""
-        sparse = bm25.query_vector(query) if mode != "dense" else None
-        dense = await self.embedder.embed_query(query) if mode != "sparse" and query else None
         searches: list[dict[str, Any]] = []
+        sparse = bm25.query_vector(text) if mode != "dense" else None
         if sparse and sparse.indices:
             searches.append({"query": sparse, "using": BM25})
-        if dense:
+        if text and mode != "sparse":
+            dense = known or await self.embedded.ask(self.embedder, text, team_id=team_id)
             searches.append({"query": dense, "using": DENSE})
         if not searches:
             return None
@@ -164,6 +179,12 @@ class Retriever:
         if any(point.payload.team_id != team_id for point in reply.result.points):
             raise ServiceFailed("the vector store sent another team's passage")
         return tuple(_passage(point) for point in reply.result.points)
+
+
+def _answered(call: Call, known: Embedding | None) -> None:
+    """Say that the services answered: both, since of one that was not asked nobody knows how it is."""
+    if known is None:
+        call.answered()
 
 
 def _condense(query: str) -> str:
