@@ -1,22 +1,32 @@
-"""What every benchmark hands to the table of them all: a figure, and the bar it has to meet."""
+"""Bars: what was measured beside what it has to be."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A figure that was measured, beside what it has to be.
+    """One figure and its bar.
 
     Attributes:
-        name: what was measured, with its unit where it has one.
+        name: what was measured.
         value: the figure.
-        bar: what it is held against, in the same unit.
-        met: whether it holds.
-        at_least: whether the value has to be at least the bar; else it has to be at most the bar.
+        bar: what it has to be.
+        least: whether that is the least it may be; else it is the most.
+        unit: of both, such as `ms`; empty for a ratio or a number.
     """
 
     name: str
     value: float
     bar: float
-    met: bool
-    at_least: bool
+    least: bool = False
+    unit: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether the figure is what it has to be."""
+        return self.value >= self.bar if self.least else self.value <= self.bar
+
+    @property
+    def asked(self) -> str:
+        """The bar in words."""
+        return f"at {'least' if self.least else 'most'} {self.bar:g} {self.unit}".rstrip()
