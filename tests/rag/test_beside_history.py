@@ -44,6 +44,9 @@ async def test_a_search_begins_before_the_database_says_anything(
         answer = await asking
         assert answer.status_code == 200
         assert "empty" in answer.text
+        # The database was waited for, not given up: what was said before is in the prompt.
+        said = [message["content"] for message in (await openai_double.next_call()).body["messages"]]
+        assert said[-3] == "Begin"
 
 
 async def test_a_question_is_kept_before_the_search_has_found_anything(
