@@ -11,22 +11,22 @@ class Bar:
         name: what was measured.
         value: the figure.
         bar: what it has to be.
-        least: whether that is the least it may be; else it is the most.
+        at_least: whether that is the least it may be; else it is the most.
         unit: of both, such as `ms`; empty for a ratio or a number.
     """
 
     name: str
     value: float
     bar: float
-    least: bool = False
+    at_least: bool = False
     unit: str = ""
 
     @property
     def met(self) -> bool:
         """Whether the figure is what it has to be."""
-        return self.value >= self.bar if self.least else self.value <= self.bar
+        return self.value >= self.bar if self.at_least else self.value <= self.bar
 
     @property
     def asked(self) -> str:
         """The bar in words."""
-        return f"at {'least' if self.least else 'most'} {self.bar:g} {self.unit}".rstrip()
+        return f"at {'least' if self.at_least else 'most'} {self.bar:g} {self.unit}".rstrip()

@@ -176,10 +176,10 @@ def bars(seen: Seen) -> list[Bar]:
         for name, least in ((HTTPX, {10: 1.6, 50: 1.6}), (AIOHTTP, {1: 0.75, 10: 0.75, 50: 0.75, 200: 0.5})):
             if at_once in least:
                 ratio = per_cpu(parley) / per_cpu(seen[name, at_once])
-                found.append(Bar(f"tokens/CPU-s against the {name}, {at_once}", ratio, least[at_once], least=True))
+                found.append(Bar(f"tokens/CPU-s against the {name}, {at_once}", ratio, least[at_once], at_least=True))
         if at_once in (least := {50: 0.95, 200: 0.65}):
             ratio = per_second(parley) / per_second(direct)
-            found.append(Bar(f"tokens/s against {DIRECT}, {at_once}", ratio, least[at_once], least=True))
+            found.append(Bar(f"tokens/s against {DIRECT}, {at_once}", ratio, least[at_once], at_least=True))
         if at_once in (most := {1: 4.0, 50: 15.0}):
             added = median(first(parley)) - median(first(direct))
             found.append(Bar(f"first token over {DIRECT}, {at_once}", added, most[at_once], unit="ms"))
