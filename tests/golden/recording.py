@@ -1,21 +1,22 @@
 """Streams as their readers receive them, byte for byte, and the files in which they are written down."""
 
+import asyncio
 import json
 import os
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import httpx
 
 from tests.fixtures.people import Asker
-from tests.fixtures.web import question
 from tests.golden.upstream import Answer, Kind, Reader
 
 STREAMS: Final = Path(__file__).parent / "streams"
+ASKED: Final = "Do bees dance?"
 REWRITE: Final = "GOLDEN"
 """The variable that has the files written anew when it is `write`."""
 
@@ -31,59 +32,99 @@ MARKS: Final[Mapping[Dialect, Mapping[Kind, bytes]]] = {
 }
 """How a frame of a dialect is known to show something; within a text a quotation mark or a line's end is escaped."""
 
+_IDS: Final = {"conversation": "x-conversation-id", "message": "x-message-id", "request": "x-request-id"}
+"""What is called by new ids each time, and the headers that tell them."""
 _TIMES: Final = re.compile(rb'"(at|timestamp)":"[^"]*"')
 
 
-@dataclass
+@dataclass(frozen=True)
+class Question:
+    """A way to ask, or to have an answer again: a request's parts."""
+
+    method: str
+    path: str
+    more: dict[str, Any]
+
+    def but(self, **more: Any) -> "Question":
+        """Return the same with more parts, such as headers."""
+        return Question(self.method, self.path, self.more | more)
+
+
+def question(conversation: str, dialect: Dialect) -> Question:
+    """Return the question in a conversation whose answer comes in a dialect."""
+    if dialect == "book":
+        body: dict[str, Any] = {"message": {"content": ASKED}, "conversation_id": conversation}
+        return Question("POST", "/api/v1/chat/stream", {"json": body})
+    prefix = "/conversations" if dialect == "native" else "/api/chats"
+    return Question("POST", f"{prefix}/{conversation}/messages", {"json": {"content": ASKED}})
+
+
+async def opened(asker: Asker, **fields: Any) -> str:
+    """Open a conversation and return its id."""
+    made = await asker.ask("POST", "/api/chats", json=fields)
+    assert made.status_code == 201, made.text
+    return made.json()["id"]
+
+
 class Stream:
-    """A stream that is being read.
+    """A response that is being read.
 
     Attributes:
         reader: what has arrived of it.
         status: of the response.
-        headers: of the response.
+        headers: of the response, as they came.
     """
 
-    reader: Reader
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict[str, str])
+    def __init__(self, asker: Asker, asked: Question, reader: Reader | None = None) -> None:
+        """Take who asks what, and who is told of each piece that arrives."""
+        self.reader = reader or Reader({})
+        self.status = 0
+        self.headers = httpx.Headers()
+        self._asker = asker
+        self._asked = asked
+        self._begun = asyncio.Event()
 
-    @property
-    def bytes(self) -> bytes:
-        """What has arrived, but for ids and times, which are new each time."""
-        told = bytes(self.reader.received)
-        for name in ("conversation", "message"):
-            if made := self.headers.get(f"x-{name}-id"):
-                told = told.replace(made.encode(), b"<%b>" % name.encode())
-        return _TIMES.sub(rb'"\1":"<time>"', told)
-
-    async def read(self, asker: Asker, method: str, path: str, **more: Any) -> "Stream":
+    async def read(self) -> Self:
         """Ask, and read the answer to its end."""
-        headers = asker.headers | more.pop("headers", {})
+        method, path, more = self._asked.method, self._asked.path, dict(self._asked.more)
+        headers = self._asker.headers | more.pop("headers", {})
         async with (
-            httpx.AsyncClient(base_url=asker.url, headers=headers, timeout=30, verify=_NO_TLS) as client,
+            httpx.AsyncClient(base_url=self._asker.url, headers=headers, timeout=30, verify=_NO_TLS) as client,
             client.stream(method, path, **more) as response,
         ):
-            self.status, self.headers = response.status_code, dict(response.headers)
+            self.status, self.headers = response.status_code, response.headers
+            self._begun.set()
             async for data in response.aiter_bytes():
                 await self.reader.receive(data)
         return self
 
+    @property
+    def told(self) -> bytes:
+        """The status and the body as far as it has arrived, but for ids and times, which are new each time."""
+        return b"%d\n%b" % (self.status, self._without_ids(bytes(self.reader.received)))
 
-async def ask(asker: Asker, conversation: str, dialect: Dialect, reader: Reader) -> Stream:
-    """Ask in a conversation, and read the answer in a dialect."""
-    if dialect == "book":
-        body = question("Do bees dance?", conversation_id=conversation)
-        return await Stream(reader).read(asker, "POST", "/api/v1/chat/stream", json=body)
-    path = f"/conversations/{conversation}/messages" if dialect == "native" else f"/api/chats/{conversation}/messages"
-    return await Stream(reader).read(asker, "POST", path, json={"content": "Do bees dance?"})
+    @property
+    def head(self) -> bytes:
+        """The headers, likewise."""
+        lines = (f"{name}: {'<time>' if name == 'date' else value}\n" for name, value in self.headers.items())
+        return self._without_ids("".join(lines).encode())
 
+    async def answer_path(self) -> str:
+        """Return the path of the answer, once the headers name it."""
+        await self._begun.wait()
+        return "/conversations/{x-conversation-id}/messages/{x-message-id}".format_map(self.headers)
 
-async def take_up(asker: Asker, stream: Stream, dialect: Literal["native", "team"], after: str | None = None) -> Stream:
-    """Take a stream up again, behind an event or from its start, and read the rest."""
-    path = "/conversations/{x-conversation-id}/messages/{x-message-id}/stream".format_map(stream.headers)
-    told = {"Last-Event-ID": after} if after else {}
-    return await Stream(Reader(MARKS[dialect])).read(asker, "GET", path, params={"protocol": dialect}, headers=told)
+    async def taken_up(self, dialect: Literal["native", "team"], after: str = "") -> Question:
+        """Return how to have the same answer again, behind an event or from its start."""
+        headers = {"Last-Event-ID": after} if after else {}
+        path = f"{await self.answer_path()}/stream"
+        return Question("GET", path, {"params": {"protocol": dialect}, "headers": headers})
+
+    def _without_ids(self, told: bytes) -> bytes:
+        for name, header in _IDS.items():
+            if made := self.headers.get(header):
+                told = told.replace(made.encode(), b"<%b>" % name.encode())
+        return _TIMES.sub(rb'"\1":"<time>"', told)
 
 
 def spelled(answer: Answer) -> bytes:
@@ -104,7 +145,9 @@ class Golden:
         """Assert that the file holds these bytes and no others, or write them where that is asked for."""
         if os.environ.get(REWRITE) == "write":
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.write_bytes(b"".join(_title(name) + told for name, told in sections.items()))
+            self._path.write_bytes(
+                b"".join(b"=== %b ===\n%b\n" % (name.encode(), told) for name, told in sections.items())
+            )
         kept = _sections(self._path.read_bytes())
         assert list(sections) == list(kept)
         for name, told in sections.items():
@@ -141,10 +184,6 @@ def _read(frame: str) -> tuple[str, str, object]:
             return kind, number, data
 
 
-def _title(name: str) -> bytes:
-    return f"=== {name} ===\n".encode()
-
-
 def _sections(held: bytes) -> dict[str, bytes]:
     _, *parts = re.split(rb"^=== (.*) ===\n", held, flags=re.MULTILINE)
-    return {name.decode(): told for name, told in zip(parts[::2], parts[1::2], strict=True)}
+    return {name.decode(): told.removesuffix(b"\n") for name, told in zip(parts[::2], parts[1::2], strict=True)}

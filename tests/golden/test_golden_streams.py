@@ -4,53 +4,38 @@
 make it faster.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from lib.http import close_http_session
 from lib.providers.gemini import GeminiProvider
 from lib.providers.guarded import Guarded
 from tests.fixtures.people import Asker, someone
 from tests.fixtures.web import Deploy, Deployment
 from tests.golden import gemini_answers, openai_answers, webhook_answers
-from tests.golden.recording import DIALECTS, MARKS, Golden, Stream, ask, spelled, take_up
+from tests.golden.recording import DIALECTS, MARKS, Dialect, Golden, Stream, opened, question, spelled
 from tests.golden.upstream import Answer, Reader, Upstream
-
-
-@pytest.fixture
-async def upstream() -> AsyncGenerator[Upstream]:
-    async with Upstream() as server:
-        yield server
-        await close_http_session()
 
 
 def each(answers: Mapping[str, Answer]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("name", answers)
 
 
-async def opened(asker: Asker, **fields: Any) -> str:
-    """Open a conversation and return its id."""
-    made = await asker.ask("POST", "/api/chats", json=fields)
-    assert made.status_code == 201, made.text
-    return made.json()["id"]
-
-
 async def received(upstream: Upstream, asker: Asker, answer: Answer, **fields: Any) -> dict[str, bytes]:
     """Return what a reader receives in each dialect, and of the stream in our own events when it is taken up again."""
     upstream.answer = answer
-    sections = {"upstream": spelled(answer)}
-    streams: dict[str, Stream] = {}
     conversation = await opened(asker, **fields)
+    sections = {"upstream": spelled(answer)}
+    streams: dict[Dialect, Stream] = {}
     for dialect in DIALECTS:
         upstream.reader = Reader(MARKS[dialect])
-        streams[dialect] = await ask(asker, conversation, dialect, upstream.reader)
-        sections[dialect] = streams[dialect].bytes
+        streams[dialect] = await Stream(asker, question(conversation, dialect), upstream.reader).read()
+        sections[dialect] = streams[dialect].told
     for again in ("native", "team"):
-        sections[f"{again}, again"] = (await take_up(asker, streams["native"], again)).bytes
+        sections[f"{again}, again"] = (await Stream(asker, await streams["native"].taken_up(again)).read()).told
     assert upstream.late == []
     return sections
 
