@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 LOCKED := uv.lock pyproject.toml .python-version scripts/setup.sh
 
-.PHONY: dev ingest doctor test test-long check chaos bench-cold bench-logins bench-growth bench-away vercel-check lambda-check lambda-package lambda-deploy format eval-retrieval
+.PHONY: dev ingest doctor test test-long check chaos bench-cold bench-logins bench-growth bench-away bench-turn vercel-check lambda-check lambda-package lambda-deploy format eval-retrieval
 
 dev: .venv/local.stamp  ## everything on http://127.0.0.1:$PORT (8000), its data in $DATA_DIR (.data)
 	@exec $(PYTHON) -m local.dev
@@ -59,6 +59,9 @@ bench-growth: .venv/dev.stamp  ## what an account costs that has much in it, aga
 
 bench-away: .venv/dev.stamp  ## the first token without a database against usual, and what a spool costs, as a table
 	@$(PYTHON) bench/away.py
+
+bench-turn: .venv/dev.stamp  ## what a turn costs the database, in round trips and statements, as a table
+	@$(PYTHON) bench/turn.py
 
 eval-retrieval: .venv/dev.stamp  ## how well the search finds the right passages, as a table
 	@$(PYTHON) bench/retrieval.py
