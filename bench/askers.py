@@ -1,10 +1,11 @@
-"""Signed-in people of our own, each with a conversation that has a history: who asks Parley in `bench/streams.py`."""
+"""Signed-in people, each with a conversation that has a history: who asks Parley, and `bench/relays/usual.py`."""
 
 import json
 import os
 from pathlib import Path
 from typing import Final
 
+import jwt
 import psycopg
 
 from bench.load import Request
@@ -14,7 +15,7 @@ from lib.ids import new_id
 from lib.settings import get_settings
 from lib.web.instance import Instance
 
-SECRET: Final = "a secret of the benchmark, long enough"  # noqa: S105
+SECRET: Final = "a-secret-of-the-benchmark-long-enough"  # noqa: S105
 HISTORY: Final = 20
 """Messages in each conversation."""
 QUESTION: Final = "What does Parley keep of a conversation, and for how long?"
@@ -51,3 +52,31 @@ async def askers(url: str, count: int, *, webhook: str | None = None) -> list[Re
         connection.execute("VACUUM ANALYZE")
     await instance.close()
     return requests
+
+
+_SAID: Final = """
+    INSERT INTO messages (conversation_id, user_id, role, content, created_at)
+    SELECT conversation, conversation, CASE number %% 2 WHEN 1 THEN 'user' ELSE 'assistant' END,
+        'Message ' || number || repeat(', and what is said of it by whoever has been there', 4), now()
+    FROM generate_series(1, %s) AS conversation, generate_series(1, %s) AS number
+"""
+
+
+def askers_of_usual(url: str, count: int) -> list[Request]:
+    """Return the same for `bench/relays/usual.py`, once it serves.
+
+    Args:
+        url: its database.
+        count: how many people.
+    """
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(_SAID.encode(), [count, HISTORY])
+        connection.execute("VACUUM ANALYZE")
+    return [
+        Request(
+            "/chat",
+            json.dumps({"conversation_id": person, "content": QUESTION}).encode(),
+            {"Authorization": f"Bearer {jwt.encode({'sub': str(person)}, SECRET)}"},
+        )
+        for person in range(1, count + 1)
+    ]

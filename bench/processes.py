@@ -4,9 +4,8 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -59,9 +58,9 @@ def resident(process: int) -> int:
 
 @contextmanager
 def pinned(
-    module: str, *arguments: str, core: int, folder: Path, port: int, **environment: str
+    command: Sequence[str], *, core: int, folder: Path, port: int, **environment: str
 ) -> Generator[tuple[str, int]]:
-    """Run `python -m MODULE ARGUMENTS` on one core, and yield its URL and its process once it listens on `port`.
+    """Run a program on one core, and yield its URL and its process once it listens on `port`.
 
     It runs in `folder`, where its log goes, and knows nothing of this environment but what is given.
 
@@ -71,7 +70,7 @@ def pinned(
     log = folder / f"{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            command,
             cwd=folder,
             env={"PYTHONPATH": str(ROOT), "PATH": os.defpath, "HOME": str(folder), **environment},
             stdin=subprocess.DEVNULL,

@@ -1,222 +1,179 @@
 """What a streamed token costs: Parley's whole turn beside relays that only pass bytes on, and the model alone.
 
-    make bench ONLY=streams ROUNDS=5
+    make bench ONLY=streams [ROUNDS=5] [STREAMS=1,10,50,200]
 
 Every relay is one process on a core of its own; the model (`bench/model.py`), the load (`bench/load.py`) and Postgres
-share the other. All run on the same Python, uvloop and httptools (aiohttp's server has a parser of its own). Each round
-takes every relay in turn with 1, 10, 50 and 200 streams at once; the median of the rounds counts.
+share the other. All run on the same Python, uvloop and httptools (aiohttp's server has a parser of its own; LiteLLM's
+packages are its own). Each round takes every relay in turn; the median of the rounds counts.
 
 Parley's turn is the deployed function's: each stream is somebody else who is signed in, in a conversation of 20
 messages; the turn reads them, keeps question and answer, logs and counts what it limits. Off are what no relay has and
 no turn needs: search, and naming conversations.
 """
 
-import asyncio
-import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench.askers import QUESTION, SECRET, askers
 from bench.bars import Bar
-from bench.load import Asked, Figures, Request
-from bench.model import CHUNKS, PACE
-from bench.processes import free_port, pinned
-from local.child import ROOT, running
+from bench.lineup import AIOHTTP, DIRECT, GEMINI, HTTPX, LOAD_CORE, PARLEY, WEBHOOK, Relay, ask, lineup
+from bench.load import Figures
+from local.child import running
 from local.postgres import postgres
 from scripts.init_db import upgrade
 
 ROUNDS: Final = int(os.environ.get("ROUNDS", "5"))
 AT_ONCE: Final = tuple(map(int, os.environ.get("STREAMS", "1,10,50,200").split(",")))
 """Streams at once."""
-MOST: Final = 200
-SECONDS: Final = 2.0
-"""How long is counted each time: two answers' length."""
-LOAD_CORE, RELAY_CORE = sorted(os.sched_getaffinity(0))[:2]
 
-DIRECT: Final = "the model itself"
-HTTPX: Final = "httpx byte relay"
-AIOHTTP: Final = "aiohttp byte relay"
-STARLETTE: Final = "Starlette + aiohttp byte relay"
-PARLEY: Final = "Parley"
+AGAINST_HTTPX: Final = {10: 1.6, 50: 1.6}
+AGAINST_AIOHTTP: Final = {1: 0.75, 10: 0.75, 50: 0.75, 200: 0.5}
+AGAINST_DIRECT: Final = {50: 0.95, 200: 0.65}
+FIRST: Final = {1: 4.0, 50: 15.0}
+"""Milliseconds."""
+PATHS: Final = 1.3
+"""How many times the processor time of the OpenAI path a token of another path may take."""
 
 
 @dataclass(frozen=True)
-class Relay:
-    """Who is asked.
+class Row:
+    """What was seen of a relay with so many streams at once, over all rounds.
 
     Attributes:
-        url: where.
-        process: its id; None for the model itself.
-        requests: one for each of the most streams.
-        end: what an answer's last bytes hold.
-        repeats: how many tokens its end says again.
-        at_once: with how many streams it is measured.
+        relay: its name.
+        at_once: streams.
+        per_second: tokens a second.
+        per_cpu: tokens for a second of the relay's processor time; None for the model itself.
+        first: median milliseconds to the first token; None where none was asked for and seen.
+        first_p95: the 95th percentile of the same.
+        answers: how many ended.
+        wrong: how often what went wrong.
+        postgres: seconds of Postgres's processor time for one of the relay's.
     """
 
-    name: str
-    url: str
-    process: int | None
-    requests: Sequence[Request]
-    end: bytes
-    repeats: int = 0
-    at_once: Sequence[int] = AT_ONCE
+    relay: str
+    at_once: int
+    per_second: float
+    per_cpu: float | None
+    first: float | None
+    first_p95: float | None
+    answers: int
+    wrong: Mapping[str, int]
+    postgres: float
+
+    @classmethod
+    def of(cls, relay: str, at_once: int, figures: Sequence[Figures]) -> "Row":
+        """Sum the rounds up, by their medians."""
+        first = sorted(ms for figure in figures for ms in figure.first)
+        direct = relay == DIRECT
+        return cls(
+            relay,
+            at_once,
+            median(figure.tokens / figure.seconds for figure in figures),
+            None if direct else median(figure.tokens / figure.cpu[0] for figure in figures),
+            median(first) if first else None,
+            first[int(len(first) * 0.95)] if first else None,
+            sum(figure.answers for figure in figures),
+            sum((Counter(figure.errors) for figure in figures), Counter[str]()),
+            0.0 if direct else median(figure.cpu[1] / figure.cpu[0] for figure in figures),
+        )
 
 
-def ask(relay: Relay, at_once: int, *, watch: Sequence[int] = ()) -> Figures:
-    """Ask a relay with so many streams at once, and return what was seen."""
-    asked = Asked(
-        url=relay.url,
-        requests=list(relay.requests[:at_once]),
-        tokens=CHUNKS,
-        end=relay.end,
-        repeats=relay.repeats,
-        spread=CHUNKS * PACE / 1000 * (1 - 1 / at_once),
-        seconds=SECONDS,
-        watch=[relay.process or os.getpid(), *watch],
-    )
-    command = [sys.executable, "-m", "bench.load"]
-    done = subprocess.run(command, input=msgspec.json.encode(asked), stdout=subprocess.PIPE, cwd=ROOT, check=True)
-    return msgspec.json.decode(done.stdout, type=Figures)
+def measure() -> list[Row]:
+    """Measure every relay in every round."""
+    usual = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {LOAD_CORE})  # and with it what it starts: the model, the load and Postgres
+    try:
+        with tempfile.TemporaryDirectory(prefix="parley-bench-", dir="/tmp") as name:
+            folder = Path(name)
+            folder.chmod(0o755)  # root's Postgres runs as somebody else
+            with postgres(folder / "postgres", fsync="off") as url, running("bench.model") as model:
+                upgrade(url)
+                database = int((folder / "postgres" / "cluster" / "postmaster.pid").read_text().split()[0])
+                with lineup(folder, url, model) as among:
+                    return _rounds(among, database)
+    finally:
+        os.sched_setaffinity(0, usual)
 
 
-@contextmanager
-def relays(folder: Path, database_url: str, model: str) -> Generator[list[Relay]]:
-    """Start every relay, and yield them, the model itself first."""
-    body = {"model": "gpt-4.1-mini", "messages": [{"role": "user", "content": QUESTION}], "stream": True}
-    plain = [Request("/v1/chat/completions", json.dumps(body).encode())] * MOST
-    with ExitStack() as stack:
-
-        def start(name: str, module: str, *arguments: str, **environment: str) -> Relay:
-            port = free_port()
-            at = [*arguments, "--port", str(port)] if module == "uvicorn" else [str(port)]
-            url, process = stack.enter_context(
-                pinned(module, *at, core=RELAY_CORE, folder=folder, port=port, UPSTREAM=model, **environment)
-            )
-            return Relay(name, url, process, plain, b"data: [DONE]")
-
-        def served(name: str, app: str, **environment: str) -> Relay:
-            return start(name, "uvicorn", app, "--loop", "uvloop", "--http", "httptools", **environment)
-
-        parley = served(PARLEY, "api.chat.stream:app", **_parley(folder, database_url), OPENAI_BASE_URL=f"{model}/v1")
-        asking = asyncio.run(askers(database_url, MOST))
-        yield [
-            Relay(DIRECT, model, None, plain, b"data: [DONE]"),
-            served(HTTPX, "bench.relays.httpx_relay:app"),
-            start(AIOHTTP, "bench.relays.aiohttp_relay"),
-            served(STARLETTE, "bench.relays.starlette_relay:app"),
-            replace(parley, requests=asking, end=b'"saved":true', repeats=CHUNKS),
-        ]
-
-
-def _parley(folder: Path, database_url: str) -> Mapping[str, str]:
-    """Return the environment of a deployed function, with a spool, and everything else as it is by default."""
-    return {
-        "ENVIRONMENT": "production",
-        "DATABASE_URL": database_url,
-        "OPENAI_API_KEY": SECRET,
-        "JWT_SECRET_KEY": SECRET,
-        "ALLOWED_ORIGINS": "https://chat.example.com",
-        "RATE_LIMITS": "chat=1000000",  # counted as ever, and never reached
-        "SPOOL_URL": str(folder / "spool"),
-        "TITLE_MODEL": "off",
-    }
-
-
-Seen = dict[tuple[str, int], list[Figures]]
-
-
-def rounds(among: Sequence[Relay], *, watch: Sequence[int] = ()) -> Seen:
-    """Measure all rounds and return what was seen."""
-    seen: Seen = {}
+def _rounds(among: Sequence[Relay], database: int) -> list[Row]:
+    seen: dict[tuple[str, int], list[Figures]] = {}
     for relay in among:
-        ask(relay, 10)  # the first are a process's first
+        ask(relay, 10, seconds=0.5)  # the first are a process's first
     for number in range(ROUNDS):
         for at_once in AT_ONCE:
             for relay in among if number % 2 == 0 else reversed(among):
-                if at_once in relay.at_once:
-                    seen.setdefault((relay.name, at_once), []).append(ask(relay, at_once, watch=watch))
-    return seen
+                if at_once in relay.at_once and number < relay.rounds:
+                    seen.setdefault((relay.name, at_once), []).append(ask(relay, at_once, watch=[database]))
+    return [Row.of(*key, figures) for key, figures in seen.items()]
 
 
-def per_cpu(figures: Sequence[Figures]) -> float:
-    """Return the tokens for a second of the relay's processor time."""
-    return median(figure.tokens / figure.cpu[0] for figure in figures)
-
-
-def per_second(figures: Sequence[Figures]) -> float:
-    """Return the tokens a second."""
-    return median(figure.tokens / figure.seconds for figure in figures)
-
-
-def first(figures: Sequence[Figures]) -> list[float]:
-    """Return the milliseconds to the first token of every answer, in order."""
-    return sorted(ms for figure in figures for ms in figure.first)
-
-
-def bars(seen: Seen) -> list[Bar]:
-    """Return the bars of whatever was measured."""
+def bars(rows: Sequence[Row]) -> list[Bar]:
+    """Return the bars of what was measured."""
+    by = {(row.relay, row.at_once): row for row in rows}
     found: list[Bar] = []
     for at_once in AT_ONCE:
-        direct, parley = seen[DIRECT, at_once], seen[PARLEY, at_once]
-        for name, least in ((HTTPX, {10: 1.6, 50: 1.6}), (AIOHTTP, {1: 0.75, 10: 0.75, 50: 0.75, 200: 0.5})):
+        streams = f"{at_once} stream{'s' if at_once > 1 else ''}"
+        direct, parley = by[DIRECT, at_once], by[PARLEY, at_once]
+        for name, least in ((HTTPX, AGAINST_HTTPX), (AIOHTTP, AGAINST_AIOHTTP)):
             if at_once in least:
-                ratio = per_cpu(parley) / per_cpu(seen[name, at_once])
-                found.append(Bar(f"tokens/CPU-s against the {name}, {at_once}", ratio, least[at_once], at_least=True))
-        if at_once in (least := {50: 0.95, 200: 0.65}):
-            ratio = per_second(parley) / per_second(direct)
-            found.append(Bar(f"tokens/s against {DIRECT}, {at_once}", ratio, least[at_once], at_least=True))
-        if at_once in (most := {1: 4.0, 50: 15.0}):
-            added = median(first(parley)) - median(first(direct))
-            found.append(Bar(f"first token over {DIRECT}, {at_once}", added, most[at_once], unit="ms"))
+                ratio = _cpu(parley) / _cpu(by[name, at_once])
+                found.append(Bar(f"tokens/CPU-s against the {name}, {streams}", ratio, least[at_once], at_least=True))
+        if at_once in AGAINST_DIRECT:
+            ratio = parley.per_second / direct.per_second
+            found.append(Bar(f"tokens/s against {DIRECT}, {streams}", ratio, AGAINST_DIRECT[at_once], at_least=True))
+        if at_once in FIRST:
+            added = (parley.first or float("inf")) - (direct.first or 0)
+            found.append(Bar(f"first token over {DIRECT}, {streams}", added, FIRST[at_once], unit="ms"))
+        found += [
+            Bar(f"CPU a token of {name}, against {PARLEY}'s, {streams}", _cpu(parley) / _cpu(by[name, at_once]), PATHS)
+            for name in (WEBHOOK, GEMINI)
+            if (name, at_once) in by
+        ]
+    ours = (row for row in rows if row.relay in {PARLEY, WEBHOOK, GEMINI})
+    found.append(Bar("answers of Parley's that went wrong", sum(sum(row.wrong.values()) for row in ours), 0))
     return found
 
 
-def table(seen: Seen) -> Table:
-    """Return what was seen as a table."""
-    shown = Table("", "streams", "tokens/s", "tokens/CPU-s", "first ms", "p95 ms", "answers", "wrong")
-    for (name, at_once), figures in seen.items():
-        wrong = sum((Counter(figure.errors) for figure in figures), Counter[str]())
-        times = first(figures)
+def _cpu(row: Row) -> float:
+    return row.per_cpu or float("nan")  # which meets no bar
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Return what was seen as a table, by number of streams."""
+    columns = ("streams", "", "tokens/s", "tokens/CPU-s", "first ms", "p95 ms", "Postgres", "answers", "wrong")
+    shown = Table(*columns, title=f"Medians of {ROUNDS} rounds")
+    for row in sorted(rows, key=lambda row: row.at_once):
         shown.add_row(
-            name,
-            str(at_once),
-            f"{per_second(figures):,.0f}",
-            "" if name == DIRECT else f"{per_cpu(figures):,.0f}",
-            f"{median(times):.2f}",
-            f"{times[int(len(times) * 0.95)]:.2f}",
-            str(sum(figure.answers for figure in figures)),
-            ", ".join(f"{count} {what}" for what, count in wrong.items()),
+            str(row.at_once),
+            row.relay,
+            f"{row.per_second:,.0f}",
+            "" if row.per_cpu is None else f"{row.per_cpu:,.0f}",
+            "" if row.first is None else f"{row.first:.2f}",
+            "" if row.first_p95 is None else f"{row.first_p95:.2f}",
+            f"{row.postgres:.2f}" if row.postgres > 0.01 else "",
+            str(row.answers),
+            ", ".join(f"{count} {what}" for what, count in row.wrong.items()),
         )
     return shown
 
 
 def main() -> int:
-    """Measure and print."""
-    os.sched_setaffinity(0, {LOAD_CORE})  # and with it the model, the load and Postgres
-    with tempfile.TemporaryDirectory(prefix="parley-bench-", dir="/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # root's Postgres runs as somebody else
-        with postgres(folder / "postgres", fsync="off") as url, running("bench.model") as model:
-            upgrade(url)
-            with relays(folder, url, model) as among:
-                seen = rounds(among)
-    console, found = Console(width=120), bars(seen)
-    console.print(table(seen))
+    """Measure, print, and return 0 when every bar is met."""
+    rows = measure()
+    console, found = Console(width=120), bars(rows)
+    console.print(table(rows))
     for bar in found:
         console.print(f"{bar.name}: {bar.value:.2f}, {bar.asked}, {'met' if bar.met else 'MISSED'}")
     return 0 if all(bar.met for bar in found) else 1
