@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+import msgspec
+
 Retrieval = Literal["used", "empty", "unavailable", "off"]
 """How the search for passages went: some were found, none fits, the search failed or ran late, there is no search."""
 
@@ -68,15 +70,13 @@ class Sources:
     retrieval: Retrieval
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
-    """The next piece of the answer."""
+class TextDelta(msgspec.Struct, frozen=True):
+    """The next piece of the answer. There are thousands, and a Struct is made in a fifth of a dataclass's time."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReasoningDelta:
+class ReasoningDelta(msgspec.Struct, frozen=True):
     """The next piece of what the model thinks aloud, where a provider shows it. Not part of the answer."""
 
     text: str

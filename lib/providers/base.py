@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, Protocol
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True)
 class PromptMessage:
@@ -31,15 +33,13 @@ class Options:
 DEFAULTS: Final = Options()
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A piece of the answer."""
+class Text(msgspec.Struct, frozen=True):
+    """A piece of the answer. There are thousands of them, and a Struct is made in a fifth of a dataclass's time."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reasoning:
+class Reasoning(msgspec.Struct, frozen=True):
     """A piece of what the model thinks aloud."""
 
     text: str

@@ -1,12 +1,12 @@
 """The answer of an OpenAI-compatible chat completion: from its bytes to chunks, without any network."""
 
 from collections.abc import Iterator
-from itertools import groupby
 from typing import Final
 
 import msgspec
 
 from lib.errors import ProviderError
+from lib.providers.arrivals import joined
 from lib.providers.base import MOST_TOKENS, Reasoning, Text, TokenUsage
 from lib.providers.faults import CUT_SHORT, FILTERED, VendorFault
 from lib.providers.sse import DataLines
@@ -80,10 +80,9 @@ class CompletionReader:
         pieces: list[Text | Reasoning] = []
         try:
             for payload in self._lines.feed(data):
-                pieces += self._read(payload)
+                self._read(payload, pieces)
         finally:
-            for kind, run in groupby(pieces, type):
-                yield kind("".join(piece.text for piece in run))
+            yield from joined(pieces)
 
     def close(self) -> list[Text | Reasoning]:
         """Say that no more bytes come, and return the whole answer where it was not streamed.
@@ -91,24 +90,27 @@ class CompletionReader:
         Raises:
             ProviderError: when the vendor never said that the answer is whole; besides what `feed` raises.
         """
-        pieces = [] if self._streamed else self._read(bytes(self._whole))
+        pieces: list[Text | Reasoning] = []
+        if not self._streamed:
+            self._read(bytes(self._whole), pieces)
         if not self.ended:
             raise ProviderError(CUT_SHORT)
         return pieces
 
-    def _read(self, payload: bytes) -> list[Text | Reasoning]:
+    def _read(self, payload: bytes, pieces: list[Text | Reasoning]) -> None:
+        """Read a chunk, and add what it says to `pieces`."""
         if payload == b"[DONE]":
             self.ended = True
-            return []
+            return
         completion = _completion.decode(payload)
         if completion.error is not None:
             raise VendorFault.read(payload)
         if (usage := completion.usage) and min(counts := _counts(usage)) >= 0 and max(counts) <= MOST_TOKENS:
             self.usage = TokenUsage(*counts)
-        return self._read_choice(completion.choices[0]) if completion.choices else []
+        if completion.choices:
+            self._read_choice(completion.choices[0], pieces)
 
-    def _read_choice(self, choice: _Choice) -> list[Text | Reasoning]:
-        pieces: list[Text | Reasoning] = []
+    def _read_choice(self, choice: _Choice, pieces: list[Text | Reasoning]) -> None:
         said = choice.delta or choice.message
         if said is not None:
             if thought := said.reasoning_content or said.reasoning:
@@ -120,7 +122,6 @@ class CompletionReader:
             self.ended = True
             if choice.finish_reason == "content_filter" and not self._has_text:
                 raise ProviderError(FILTERED)
-        return pieces
 
 
 def _counts(usage: _Usage) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import msgspec
 
 from lib.errors import ProviderError
 from lib.http import Send, send
+from lib.providers.arrivals import Arrivals
 from lib.providers.base import DEFAULTS, Chunk, Options, PromptMessage
 from lib.providers.completion import CompletionReader
 from lib.providers.faults import VendorFault, faults_as_ours
@@ -68,10 +69,12 @@ class OpenAIProvider:
             response = await self._ask(messages, options)
             try:
                 reader = CompletionReader(streamed=response.content_type != "application/json")
+                arrivals, began = Arrivals(response.content), False
                 farewell: float | None = None
-                while data := await _read(response.content, farewell):
+                while data := await _read(arrivals, farewell, at_once=not began or reader.ended):
                     for chunk in reader.feed(data):
                         yield chunk
+                        began = True
                     if reader.ended and farewell is None:
                         farewell = asyncio.get_running_loop().time() + FAREWELL_SECONDS
                 for chunk in reader.close():
@@ -115,7 +118,7 @@ class OpenAIProvider:
         )
 
 
-async def _read(content: aiohttp.StreamReader, farewell: float | None) -> bytes:
+async def _read(arrivals: Arrivals, farewell: float | None, *, at_once: bool) -> bytes:
     """Wait for the next bytes; none at the end, be it the body's or the connection's.
 
     After the vendor's own sign of the end there may be the usage, and the end of the body, which lets the connection be
@@ -123,7 +126,7 @@ async def _read(content: aiohttp.StreamReader, farewell: float | None) -> bytes:
     """
     try:
         async with asyncio.timeout_at(farewell):
-            return await content.readany()
+            return await arrivals.read(at_once=at_once)
     except (TimeoutError, aiohttp.ClientError):
         return b""
 

@@ -25,18 +25,22 @@ class Lines:
         Raises:
             ProviderError: the `failure`, on a line longer than `LINE_LIMIT` bytes.
         """
-        self._rest += data
-        *lines, self._rest = self._rest.split(b"\n") if b"\n" in data else (self._rest,)
-        for line in lines:
-            self._refuse_too_long(line)
-            yield bytes(line.removesuffix(b"\r"))
+        ended, newline, rest = data.rpartition(b"\n")
+        if newline:
+            lines = (bytes(self._rest + ended) if self._rest else ended).split(b"\n")
+            self._rest = bytearray(rest)
+            for line in lines:
+                self._refuse_too_long(line)
+                yield line.removesuffix(b"\r")
+        else:
+            self._rest += data
         self._refuse_too_long(self._rest)
 
     def close(self) -> bytes:
         """Return what came after the last end of a line."""
         return bytes(self._rest)
 
-    def _refuse_too_long(self, line: bytearray) -> None:
+    def _refuse_too_long(self, line: bytes | bytearray) -> None:
         if len(line) > LINE_LIMIT:
             raise self._failure("The answer has a line that is too long.")
 
