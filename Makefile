@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 LOCKED := uv.lock pyproject.toml .python-version scripts/setup.sh
 
-.PHONY: dev ingest doctor test test-long check chaos bench-cold bench-logins bench-growth bench-away bench-turn vercel-check lambda-check lambda-package lambda-deploy format eval-retrieval
+.PHONY: dev ingest doctor test test-long check chaos bench bench-cold bench-logins bench-growth bench-away bench-turn vercel-check lambda-check lambda-package lambda-deploy format eval-retrieval
 
 dev: .venv/local.stamp  ## everything on http://127.0.0.1:$PORT (8000), its data in $DATA_DIR (.data)
 	@exec $(PYTHON) -m local.dev
@@ -47,6 +47,9 @@ lambda-deploy: lambda-package  ## all of it, to the account whose AWS_* variable
 format: .venv/dev.stamp
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
+
+bench: .venv/dev.stamp  ## every bar, or those of ONLY (streams,memory,turn,growth,cold), in ROUNDS (5): a table, and bench/results.json
+	@$(PYTHON) bench/report.py
 
 bench-cold: .venv/dev.stamp  ## what a cold start costs, against bare FastAPI + Mangum, as a table
 	@$(PYTHON) bench/cold.py

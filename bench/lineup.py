@@ -9,11 +9,12 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, cast
 
 import msgspec
 import psycopg
 
+from bench import litellm
 from bench.askers import QUESTION, SECRET, askers, askers_of_usual
 from bench.load import Asked, Figures, Request
 from bench.model import CHUNKS, PACE
@@ -37,7 +38,6 @@ WEBHOOK: Final = "Parley, n8n's webhook"
 GEMINI: Final = "Parley, Gemini"
 
 DONE: Final = b"data: [DONE]"
-LITELLM_PROGRAM: Final = ROOT / ".tools" / "litellm" / "bin" / "litellm"
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,27 @@ def ask(relay: Relay, at_once: int, *, seconds: float = SECONDS, watch: Sequence
         seconds=seconds,
         watch=[relay.process or os.getpid(), *watch],
     )
+    with asking(asked) as load:
+        return figures_of(load)
+
+
+@contextmanager
+def asking(asked: Asked) -> Generator["subprocess.Popen[bytes]"]:
+    """Start the load of `bench/load.py`; it ends with the block, if not by itself."""
     command = [sys.executable, "-m", "bench.load"]
-    done = subprocess.run(command, input=msgspec.json.encode(asked), stdout=subprocess.PIPE, cwd=ROOT, check=True)
-    return msgspec.json.decode(done.stdout, type=Figures)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as load:
+        try:
+            stdin = cast("IO[bytes]", load.stdin)
+            stdin.write(msgspec.json.encode(asked))
+            stdin.close()
+            yield load
+        finally:
+            load.kill()
+
+
+def figures_of(load: "subprocess.Popen[bytes]") -> Figures:
+    """Wait for a load's end, and return what it saw."""
+    return msgspec.json.decode(cast("IO[bytes]", load.stdout).read(), type=Figures)
 
 
 @dataclass(frozen=True)
@@ -152,8 +170,8 @@ def lineup(folder: Path, database_url: str, model: str) -> Generator[list[Relay]
             *_other_paths(starter, database_url),
             _usual(starter, database_url),
         ]
-        if LITELLM_PROGRAM.exists():
-            found.append(_litellm(starter, plain))
+        if proxy := litellm.program():
+            found.append(_litellm(starter, proxy, plain))
         yield found
 
 
@@ -188,10 +206,10 @@ def _usual(starter: Starter, database_url: str) -> Relay:
     return Relay(USUAL, url, process, askers_of_usual(own, MOST), b'"saved": true', at_once=(1, 10, 50), rounds=2)
 
 
-def _litellm(starter: Starter, plain: list[Request]) -> Relay:
+def _litellm(starter: Starter, program: Path, plain: list[Request]) -> Relay:
     config = str(ROOT / "bench" / "relays" / "litellm.yaml")
     url, process = starter.run(
-        *(str(LITELLM_PROGRAM), "--config", config, "--host", "127.0.0.1", "--port", "{port}", "--telemetry", "False"),
+        *(str(program), "--config", config, "--host", "127.0.0.1", "--port", "{port}", "--telemetry", "False"),
         UPSTREAM_V1=f"{starter.model}/v1",
         LITELLM_LOCAL_MODEL_COST_MAP="True",
         LITELLM_MASTER_KEY=f"sk-{SECRET}",
