@@ -134,6 +134,7 @@ class Upstream:
         for read in self.answer.reads:
             frames = self.reader.shown() + self.reader.seen_of(read.shows)
             writer.write(b"%x\r\n%b\r\n" % (len(read.data), read.data))
+            await asyncio.sleep(0)  # lets whoever is in this loop, too, take it
             try:
                 async with asyncio.timeout(PATIENCE):
                     await self.reader.until(frames)
