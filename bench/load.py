@@ -25,6 +25,7 @@ from bench.processes import processor_time
 from bench.wire import MARK
 
 _MARK: Final = MARK.encode()
+_GOOD: Final = b"HTTP/1.1 200"
 _LAST_CHUNK: Final = b"\r\n0\r\n\r\n"
 _TAIL: Final = 1024
 """Bytes at the end of what has arrived, in which the signs of an end are looked for."""
@@ -112,7 +113,7 @@ class Stream(asyncio.Protocol):
         self._tail = b""
         self._seen = 0
         self._began = 0.0
-        self._is_counted = False
+        self._is_counted = self._is_answered = False
 
     async def ask(self) -> bool:
         """Ask once, read the whole answer, note it, and return whether it was one."""
@@ -122,7 +123,8 @@ class Stream(asyncio.Protocol):
             await loop.create_connection(lambda: self, parts.hostname or "", parts.port or 80)
         assert self._transport is not None  # noqa: S101 - for the types
         self._whole = loop.create_future()
-        self._tail, self._seen, self._is_counted = b"", 0, self._count.counts
+        self._tail, self._seen = b"", 0
+        self._is_counted, self._is_answered = self._count.counts, False
         self._began = time.perf_counter()
         self._transport.write(self._bytes)
         try:
@@ -155,8 +157,7 @@ class Stream(asyncio.Protocol):
         """Count the tokens, and see whether that was the end."""
         if self._whole is None or self._whole.done():
             return
-        if not self._seen and not self._tail and not data.startswith(b"HTTP/1.1 200"):
-            self._ends(f"status {data[9:12].decode(errors='replace')}")
+        if not self._is_answered and not self._answers(data):
             return
         if new := data.count(_MARK):
             if not self._seen and self._is_counted:
@@ -169,6 +170,16 @@ class Stream(asyncio.Protocol):
         self._tail = data[-_TAIL:] if len(data) >= _TAIL else (self._tail + data)[-_TAIL:]
         if self._tail.endswith(_LAST_CHUNK):
             self._ends(self._wrong())
+
+    def _answers(self, data: bytes) -> bool:
+        """Read the status, and return whether it is there and good."""
+        status = (self._tail + data)[: len(_GOOD)]
+        self._is_answered = status == _GOOD
+        if len(status) < len(_GOOD):
+            self._tail = status
+        elif not self._is_answered:
+            self._ends(f"status {status[-3:].decode(errors='replace')}")
+        return self._is_answered
 
     def _ends(self, wrong: str) -> None:
         if self._whole is not None and not self._whole.done():
@@ -196,16 +207,19 @@ async def load(asked: Asked) -> Figures:
     """Ask as is asked for, and return what was seen."""
     count, ends = Count(), asyncio.Event()
     streams = [Stream(asked, request, count) for request in asked.requests]
-    if not asked.seconds:
-        return await _once(asked, streams, count)
     running = [
         asyncio.create_task(_again(stream, asked.spread * number / len(streams), ends))
         for number, stream in enumerate(streams)
     ]
-    await asyncio.sleep(asked.spread)
+    if asked.seconds:
+        await asyncio.sleep(asked.spread)
     before, began = _times(asked), time.perf_counter()
     count.counts = True
-    await asyncio.sleep(asked.seconds)
+    if asked.seconds:
+        await asyncio.sleep(asked.seconds)
+    else:
+        ends.set()
+        await asyncio.gather(*running)
     count.counts = False
     seconds = time.perf_counter() - began
     cpu = [after - earlier for after, earlier in zip(_times(asked), before, strict=True)]
@@ -214,22 +228,14 @@ async def load(asked: Asked) -> Figures:
     return Figures(count.tokens, seconds, count.first, count.answers, dict(count.errors), cpu)
 
 
-async def _once(asked: Asked, streams: list[Stream], count: Count) -> Figures:
-    count.counts = True
-    before, began = _times(asked), time.perf_counter()
-    await asyncio.gather(*(stream.ask() for stream in streams))
-    seconds = time.perf_counter() - began
-    cpu = [after - earlier for after, earlier in zip(_times(asked), before, strict=True)]
-    for stream in streams:
-        stream.close()
-    return Figures(count.tokens, seconds, count.first, count.answers, dict(count.errors), cpu)
-
-
 async def _again(stream: Stream, wait: float, ends: asyncio.Event) -> None:
-    """Ask again and again, from a moment on; whoever fails waits a little, so that errors stay countable."""
+    """Ask, from a moment on, and again until it ends; whoever fails waits a little, so that errors stay countable."""
     await asyncio.sleep(wait)
-    while not ends.is_set():
-        if not await stream.ask():
+    while True:
+        was_whole = await stream.ask()
+        if ends.is_set():
+            break
+        if not was_whole:
             await asyncio.sleep(0.1)
     stream.close()
 

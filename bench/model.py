@@ -153,9 +153,7 @@ class Connection(asyncio.Protocol):
         """Send what is due."""
         if self._answer is None or self._wheel is None or self._is_full:
             return
-        due = 1 + (now - self._began) // self._wheel.pace
-        if due > self._sent:
-            self._send(self._answer, due)
+        self._send(self._answer, 1 + (now - self._began) // self._wheel.pace)
 
     def _pour(self, answer: Answer) -> None:
         """Send what the reader takes."""

@@ -64,12 +64,12 @@ def main() -> int:
         bars += met
         rows += seen
         progress.print(f"measured: {name}, in {time.monotonic() - began:.0f} s")
-    Console(width=120).print(_table(bars, rows))
-    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(_results(names, bars, rows)), indent=2) + b"\n")
+    Console(width=120).print(table(bars, rows))
+    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(results(names, bars, rows)), indent=2) + b"\n")
     return 0 if all(bar.met for bar in bars) else 1
 
 
-def _table(bars: Sequence[Bar], rows: Sequence[streams.Row]) -> Table:
+def table(bars: Sequence[Bar], rows: Sequence[streams.Row]) -> Table:
     """Return the bars beside the figures; below them, without a bar, what the others need for a token."""
     table = Table("", "figure", "bar", "", title="Parley's bars")
     for bar in bars:
@@ -85,7 +85,7 @@ def _table(bars: Sequence[Bar], rows: Sequence[streams.Row]) -> Table:
     return table
 
 
-def _results(names: Sequence[str], bars: Sequence[Bar], rows: Sequence[streams.Row]) -> dict[str, Any]:
+def results(names: Sequence[str], bars: Sequence[Bar], rows: Sequence[streams.Row]) -> dict[str, Any]:
     """Return what is kept: the bars, every relay's figures, and what they were measured with."""
     return {
         "bars": [{"name": bar.name, "value": round(bar.value, 4), "bar": bar.bar, "met": bar.met} for bar in bars],

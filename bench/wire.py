@@ -13,7 +13,7 @@ _WORDS: Final = (
     *(" it", " and", " reader", " every", " in", " once", ","),
 )
 _HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n\r\n"
-_MODEL: Final = "gpt-4.1-mini-2025-04-14"
+_MODEL: Final = "gpt-4.1-mini"
 
 
 def tokens(count: int) -> list[str]:
