@@ -16,6 +16,10 @@ BUDGET: Final = 3_000_000
 
 LAST: Final = UUID(int=2**128 - 1)
 """An id after every other."""
+AFTER_ALL: Final = f"CAST('{LAST}' AS uuid)"
+"""The same in SQL."""
+BEFORE_ALL: Final = f"CAST('{UUID(int=0)}' AS uuid)"
+"""SQL for an id before every other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,23 +98,63 @@ MESSAGE: Final = """
 """
 """SQL that shows the row `message` of `messages` as JSON: what `Message` has."""
 
-_ON_PATH: Final = """
-    FROM messages AS message
-    WHERE message.conversation_id = chosen.id AND message.active AND message.id {beyond} :beyond
-    ORDER BY message.id {order} LIMIT :messages
-"""
-# An index leads to those that are shown, in their order, and to the others; not to both at once. Without OFFSET 0 each
-# would be made into JSON three times, wherever the statement below speaks of it.
-_IN_TREE: Final = """
-    FROM (
-        (SELECT id FROM messages WHERE conversation_id = chosen.id AND active AND id {beyond} :beyond
-            ORDER BY id {order} LIMIT :messages)
-        UNION ALL
-        (SELECT id FROM messages WHERE conversation_id = chosen.id AND NOT active AND id {beyond} :beyond
-            ORDER BY id {order} LIMIT :messages)
-        ORDER BY id {order} LIMIT :messages
-    ) AS one JOIN messages AS message ON message.id = one.id OFFSET 0
-"""
+
+def stretch(
+    conversation: str, *, than: str = AFTER_ALL, of: str = "messages", active: bool = True, newer: bool = False
+) -> str:
+    """Return conditions that choose messages of a conversation: those that it shows, or those beside them.
+
+    Together with `in_order` they name a stretch of the index on conversation, path and id, and what bounds it. The same
+    could be said with `active` and `ORDER BY id`, and would leave Postgres a choice: where it knows of few
+    conversations, or plans for any of them, it walks the primary key backwards, past everybody's messages, until it has
+    met enough of this one's. An equality is set aside when it looks for an order; an inequality is not.
+
+    Args:
+        conversation: SQL for its id.
+        than: SQL for an id; those messages are chosen that are older, or newer.
+        of: what the table is called there.
+        active: whether they are on the path that it shows.
+        newer: choose newer ones.
+    """
+    shown, (begins, ends) = str(active).lower(), (">", "<=") if newer else ("<", ">=")
+    return (
+        f"{of}.conversation_id = {conversation}"
+        f" AND {of}.active {ends} {shown} AND ({of}.active, {of}.id) {begins} ({shown}, {than})"
+    )
+
+
+def in_order(*, of: str = "messages", newer: bool = False) -> str:
+    """Return what a `stretch` is ordered by: those first that are nearest to where it begins."""
+    return ", ".join(f"{of}.{column} {'ASC' if newer else 'DESC'}" for column in ("active", "id"))
+
+
+def _on_path(newer: bool) -> str:
+    return f"""
+        FROM messages AS message WHERE {stretch("chosen.id", of="message", than=":beyond", newer=newer)}
+        ORDER BY {in_order(of="message", newer=newer)} LIMIT :messages
+    """
+
+
+def _in_tree(newer: bool) -> str:
+    """Without OFFSET 0 each message would be made into JSON three times, wherever `messages_of` speaks of it."""
+    shown, beside = (
+        f"""
+            (SELECT id FROM messages WHERE {stretch("chosen.id", active=active, than=":beyond", newer=newer)}
+            ORDER BY {in_order(newer=newer)} LIMIT :messages)
+        """  # noqa: S608
+        for active in (True, False)
+    )
+    return f"""
+        FROM ({shown} UNION ALL {beside} ORDER BY id {"ASC" if newer else "DESC"} LIMIT :messages) AS one
+        JOIN messages AS message ON message.id = one.id OFFSET 0
+    """
+
+
+def _has_more(active: bool, newer: bool) -> str:
+    return f"""
+        (SELECT id FROM messages WHERE {stretch("bounded.id", active=active, than="bounded.last", newer=newer)}
+        ORDER BY {in_order(newer=newer)} LIMIT 1) IS NOT NULL
+    """  # noqa: S608
 
 
 def messages_of(chosen: str, *, ahead: str = "", tree: bool = False, newer: bool = False) -> str:
@@ -126,14 +170,9 @@ def messages_of(chosen: str, *, ahead: str = "", tree: bool = False, newer: bool
         tree: take messages of every branch, not only of the path that is shown.
         newer: take those that lie after `beyond`, the oldest of them first.
     """
-    beyond, order = (">", "ASC") if newer else ("<", "DESC")
-    taken = (_IN_TREE if tree else _ON_PATH).format(beyond=beyond, order=order)
-    rest = " OR ".join(
-        f"""EXISTS (
-            SELECT FROM messages WHERE conversation_id = bounded.id AND {active} AND id {beyond} bounded.last
-        )"""
-        for active in (("active", "NOT active") if tree else ("active",))
-    )
+    order = "ASC" if newer else "DESC"
+    taken = _in_tree(newer) if tree else _on_path(newer)
+    rest = " OR ".join(_has_more(active, newer) for active in ((True, False) if tree else (True,)))
     return f"""
         WITH {ahead} chosen AS MATERIALIZED ({chosen}), said AS (
             SELECT chosen.id AS conversation_id, taken.id, taken.message,

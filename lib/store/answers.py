@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import text
 
+from lib.db.messages import in_order, stretch
 from lib.db.session import Connection
 from lib.turns import EndedTurn, Kept, TurnRecord, TurnResult, title_of
 
@@ -162,6 +163,15 @@ _FINISH = text(f"""
     SELECT count(*) FROM answer
 """)  # noqa: S608
 
+_ELDER: Final = "conversation_id = :conversation_id AND id < :question_id"
+
+
+def _last(*, active: bool) -> str:
+    """Return a query for the last message before the question, of those that are shown, or of the others."""
+    before = stretch(":conversation_id", than=":question_id", active=active)
+    return f"SELECT id FROM messages WHERE {before} ORDER BY {in_order()} LIMIT 1"  # noqa: S608
+
+
 # `before` is what is known before anything is done: whether this turn was ended once, perhaps in a conversation that
 # was deleted since; how its retry stands, if there was one, whose key is this turn's again where it came to nothing;
 # and where the turn belongs. That is behind what was shown last when it was asked: where the path was left since, at an
@@ -176,19 +186,17 @@ _SAVE_WHOLE = text(f"""
     ), seen AS (
         SELECT xmin AS version, user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid) AS mine
         FROM conversations WHERE id = :conversation_id AND team_id = :team_id
-    ), said_before AS (
-        SELECT id, active FROM messages WHERE conversation_id = :conversation_id AND id < :question_id
     ), place AS MATERIALIZED (
-        SELECT (SELECT id FROM said_before WHERE active ORDER BY id DESC LIMIT 1) AS shown,
-            (SELECT id FROM said_before ORDER BY id DESC LIMIT 1) AS newest,
-            EXISTS (
-                SELECT FROM messages AS elder, (
-                    SELECT parent_id FROM messages
-                    WHERE conversation_id = :conversation_id AND active AND id > :answer_id ORDER BY id LIMIT 1
-                ) AS next
-                WHERE elder.conversation_id = :conversation_id AND elder.id < :question_id
-                AND elder.parent_id IS NOT DISTINCT FROM next.parent_id
-            ) AS left_since
+        SELECT last.shown, greatest(last.shown, last.hidden) AS newest, coalesce((
+            SELECT EXISTS (
+                SELECT FROM messages WHERE {_ELDER} AND parent_id = next.parent_id
+            ) OR next.parent_id IS NULL AND EXISTS (SELECT FROM messages WHERE {_ELDER} AND parent_id IS NULL)
+            FROM (
+                SELECT parent_id FROM messages WHERE {stretch(":conversation_id", than=":answer_id", newer=True)}
+                ORDER BY {in_order(newer=True)} LIMIT 1
+            ) AS next
+        ), false) AS left_since
+        FROM (SELECT ({_last(active=True)}) AS shown, ({_last(active=False)}) AS hidden) AS last
     ), before AS MATERIALIZED (
         SELECT EXISTS (SELECT FROM interaction_logs WHERE id = :answer_id AND NOT {_BY_OTHERS}) AS ended,
             seen.version, coalesce(seen.mine, false) AS mine,
@@ -225,8 +233,12 @@ _SAVE_WHOLE = text(f"""
             conversation_id = excluded.conversation_id
     ), moved AS (
         UPDATE messages SET parent_id = :answer_id FROM conversation, due
-        WHERE messages.conversation_id = conversation.id AND messages.id > :answer_id
-        AND NOT due.begun AND due.active AND messages.parent_id IS NOT DISTINCT FROM due.parent_id
+        WHERE NOT due.begun AND due.active AND messages.id > :answer_id AND messages.id = ANY (ARRAY(
+            SELECT id FROM messages WHERE conversation_id = :conversation_id AND parent_id = (SELECT parent_id FROM due)
+            UNION ALL
+            SELECT id FROM messages WHERE conversation_id = :conversation_id AND parent_id IS NULL
+            AND (SELECT parent_id IS NULL FROM due)
+        ))
     ), said AS (
         INSERT INTO messages (id, team_id, conversation_id, parent_id, active, role, status, parts, sources, retrieval,
             model, input_tokens, output_tokens, error_code, finished_at, created_at)

@@ -213,6 +213,9 @@ def _conversation(row: Any) -> Conversation:
 _COLUMNS: Final = tuple(name for name in Conversation.__dataclass_fields__ if name not in {"messages", "has_more"})
 _SHOWN: Final = ", ".join(_COLUMNS)
 _OWN: Final = "team_id = :team_id AND user_id = :user_id"
+# What is ordered is a user's. A plan for any of them takes an index of teams for as good as the one of users, and sorts
+# all that is there. Through coalesce() the condition is the same, and leads to no index.
+_OF_USER: Final = "coalesce(team_id = :team_id, false) AND user_id = :user_id"
 _ONE: Final = f"id = :conversation_id AND {_OWN}"
 _AGENT_IS_THERE: Final = """
     CAST(:agent_id AS uuid) IS NULL OR EXISTS (
@@ -259,7 +262,7 @@ _VALUES: Final = {
 def _page(after: bool, archived: bool, pinned: bool) -> TextClause:
     """Return the statement of a list, with the conditions that are asked for."""
     conditions = [
-        _OWN,
+        _OF_USER,
         *(["is_archived = :archived"] if archived else []),
         *(["is_pinned = :pinned"] if pinned else []),
         *([f"(updated_at, id) < (SELECT updated_at, id FROM conversations WHERE id = :after AND {_OWN})"] * after),  # noqa: S608

@@ -9,7 +9,9 @@ import msgspec
 from sqlalchemy import text
 
 from lib.agents.agent import COLUMNS, Agent
+from lib.db.branching import ALONG_PATH, LEAVES_PATH, MOVES_PATH
 from lib.db.limits import HIT, WITHIN, Allowance, Hit, Taken, hit_parameters, judge
+from lib.db.messages import in_order, stretch
 from lib.db.session import Connection
 from lib.errors import AgentNotFound, AgentUnavailable, ConversationBusy, ConversationNotFound, MessageNotFound
 from lib.turns import Begun, KeyTaken, MadeTooEarly, Moved, SaidMessage, TurnRecord, title_of
@@ -163,6 +165,14 @@ _BEGIN = text(f"""
     FROM (SELECT) AS one LEFT JOIN hit ON true LEFT JOIN conversation ON true LEFT JOIN agent ON true
 """)  # noqa: S608
 
+_SAID: Final = "messages.status IN ('complete', 'stopped', 'interrupted')"
+
+
+def _newest(conversation: str) -> str:
+    """Return a query for the message that a conversation shows last."""
+    return f"SELECT messages.id FROM messages WHERE {stretch(conversation)} ORDER BY {in_order()} LIMIT 1"  # noqa: S608
+
+
 # What is known of the conversation before anything is changed. Its row is then taken as it was seen, or not at all:
 # what others have changed meanwhile, a path or who is writing, this statement's snapshot does not hold.
 _KNOWN: Final = """
@@ -182,9 +192,8 @@ _FREE: Final = "known.answerable AND NOT known.busy AND coalesce(known.newest < 
 _TAKEN: Final = f"""
     conversation AS (
         UPDATE conversations SET updated_at = now(), answer_id = :answer_id, busy_until = {_BUSY_UNTIL},
-            title = CASE WHEN titled_by = 'question' AND NOT EXISTS (
-                SELECT FROM messages WHERE messages.conversation_id = conversations.id
-            ) THEN :title ELSE title END
+            title = CASE WHEN titled_by = 'question' AND ({_newest("conversations.id")}) IS NULL
+                THEN :title ELSE title END
         FROM place WHERE conversations.id = place.id AND {WITHIN} AND {_FRESH}
             AND conversations.xmin = place.version
         RETURNING conversations.id
@@ -204,8 +213,7 @@ _TOLD: Final = f"""
     LEFT JOIN agents AS agent ON agent.id = known.agent_id
     LEFT JOIN LATERAL (
         SELECT messages.id, messages.role, messages.created_at, messages.parts #>> '{{{{0,text}}}}' AS said
-        FROM {{earlier}} AND messages.status IN ('complete', 'stopped', 'interrupted')
-        ORDER BY messages.id DESC LIMIT :limit
+        FROM {{earlier}} LIMIT :limit
     ) AS earlier ON true
     ORDER BY earlier.id
 """  # noqa: S608
@@ -216,7 +224,7 @@ _CONTINUE = text(f"""
         SELECT said.id, :team_id, conversation.id, said.parent_id, said.role, said.status, said.parts
         FROM conversation, (VALUES
             (CAST(:question_id AS uuid), (
-                SELECT id FROM messages WHERE conversation_id = :conversation_id AND active ORDER BY id DESC LIMIT 1
+                {_newest(":conversation_id")}
             ), 'user', 'complete', CAST(:question AS jsonb)),
             (CAST(:answer_id AS uuid), :question_id, 'assistant', 'streaming', '[]')
         ) AS said (id, parent_id, role, status, parts)
@@ -225,45 +233,41 @@ _CONTINUE = text(f"""
     _TOLD.format(
         placed="true",
         question="CAST(NULL AS text)",
-        earlier="messages WHERE messages.conversation_id = conversation.id AND messages.active",
+        earlier=f"messages WHERE {stretch('conversation.id')} AND {_SAID} ORDER BY {in_order()}",
     )
 }
 """)  # noqa: S608
 
-# `stem` is the message that a branch follows, null before a first one; `path` leads from there to the root.
+# `asked` is the question, and `stem` what the branch follows.
 _BRANCH: Final = f"""
     WITH RECURSIVE {HIT}, {_KNOWN}, target AS (
         SELECT messages.* FROM known JOIN messages ON messages.conversation_id = known.id
         WHERE messages.id = :branch_at {{target}}
-    ), {{asked}}, stem AS (SELECT {{stem}} AS id FROM asked), path AS (
-        SELECT messages.id, messages.parent_id FROM stem JOIN messages ON messages.id = stem.id
-        UNION ALL
-        SELECT messages.id, messages.parent_id FROM path JOIN messages ON messages.id = path.parent_id
-    ), place AS (
+    ), {{asked}}, {LEAVES_PATH}, place AS (
         SELECT known.id, known.version FROM known, asked WHERE {_FREE}
-    ), {_KEY}, {_TAKEN}, moved AS (
-        UPDATE messages SET active = NOT messages.active FROM conversation
-        WHERE messages.conversation_id = conversation.id
-            AND messages.active <> (messages.id IN (SELECT id FROM path))
-    ), said AS (
+    ), {_KEY}, {_TAKEN}, moved AS ({MOVES_PATH}), said AS (
         INSERT INTO messages (id, team_id, conversation_id, parent_id, role, status, parts)
         SELECT said.id, :team_id, conversation.id, said.parent_id, said.role, said.status, said.parts
         FROM conversation, asked, LATERAL (VALUES {{said}}) AS said (id, parent_id, role, status, parts)
     )
 """  # noqa: S608
-_ALONG_PATH: Final = "path JOIN messages ON messages.id = path.id WHERE conversation.id IS NOT NULL"
+_ALONG_PATH: Final = f"""
+    {ALONG_PATH.format(which=_SAID)} WHERE conversation.id IS NOT NULL AND {_SAID} {{but}} ORDER BY messages.id DESC
+"""
 
 _EDIT = text(
     _BRANCH.format(
         target="AND messages.role = 'user'",
         asked="asked AS (SELECT id, parent_id FROM target)",
-        stem="asked.parent_id",
+        stem="parent_id",
         said="""
             (CAST(:question_id AS uuid), asked.parent_id, 'user', 'complete', CAST(:question AS jsonb)),
             (CAST(:answer_id AS uuid), CAST(:question_id AS uuid), 'assistant', 'streaming', '[]')
         """,
     )
-    + _TOLD.format(placed="EXISTS (SELECT FROM asked)", question="CAST(NULL AS text)", earlier=_ALONG_PATH)
+    + _TOLD.format(
+        placed="EXISTS (SELECT FROM asked)", question="CAST(NULL AS text)", earlier=_ALONG_PATH.format(but="")
+    )
 )
 
 _REGENERATE = text(
@@ -275,12 +279,12 @@ _REGENERATE = text(
                     ON messages.id = CASE target.role WHEN 'user' THEN target.id ELSE target.parent_id END
             )
         """,
-        stem="asked.id",
+        stem="id",
         said="(CAST(:answer_id AS uuid), asked.id, 'assistant', 'streaming', CAST('[]' AS jsonb))",
     )
     + _TOLD.format(
         placed="EXISTS (SELECT FROM asked)",
         question="(SELECT asked.parts #>> '{0,text}' FROM asked)",
-        earlier=_ALONG_PATH + " AND messages.id NOT IN (SELECT id FROM asked)",  # noqa: S608
+        earlier=_ALONG_PATH.format(but="AND messages.id NOT IN (SELECT id FROM asked)"),
     )
 )

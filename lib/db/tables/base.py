@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import Column, DateTime, ForeignKey, MetaData, Uuid, text
 
-HEAD: Final = "007"
+HEAD: Final = "008"
 """The newest migration that this code knows. A database behind it lacks something; one ahead of it does not."""
 
 metadata = MetaData(
