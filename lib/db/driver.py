@@ -4,12 +4,29 @@ from typing import Any, Final, Self
 
 import psycopg
 from psycopg.abc import Params
+from psycopg.pq import TransactionStatus
 
 from lib.db.tenant import Preface
 
 
-class Cursor(psycopg.AsyncCursor[tuple[Any, ...]]):
-    """Sends the connection's preface, if it has one, and the statement in one pipeline: one round trip for both."""
+class Cursor(psycopg.AsyncRawCursor[tuple[Any, ...]]):
+    """Sends the connection's preface, if it has one, and the statement in one pipeline: one round trip for both.
+
+    Statements come as they go to the server, with `$1` for a parameter: to look for others in a long text, each time,
+    costs more than to send it.
+    """
+
+    @property
+    def description(self) -> Any:
+        """The columns' names and types, all that SQLAlchemy reads. psycopg finds out much more, each time."""
+        result = self.pgresult
+        if result is None or not result.nfields:
+            return None
+        encoding = self.connection.info.encoding
+        return [
+            ((result.fname(at) or b"").decode(encoding), result.ftype(at), None, None, None, None, None)
+            for at in range(result.nfields)
+        ]
 
     async def execute(self, query: Any, params: Params | None = None, **options: Any) -> Self:
         """Run a statement.
@@ -63,6 +80,11 @@ class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
         """Have every cursor look for the preface."""
         super().__init__(*arguments, **options)
         self.cursor_factory = Cursor
+
+    async def rollback(self) -> None:
+        """Roll back, where there is anything to roll back: SQLAlchemy asks twice for each statement."""
+        if self.pgconn.transaction_status != TransactionStatus.IDLE:
+            await super().rollback()
 
     @classmethod
     async def connect(cls, *arguments: Any, **options: Any) -> Self:

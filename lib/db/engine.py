@@ -78,6 +78,7 @@ def make_engine(url: str, pool_size: int) -> Engine:
         pool_recycle=RECYCLE,
         pool_use_lifo=True,
         isolation_level="AUTOCOMMIT",
+        paramstyle="numeric_dollar",  # as Postgres itself has them, and `Driver` sends them
         use_native_hstore=False,  # its types are looked up on every first connection, and we have none
         connect_args=_CONNECT | {"async_creator_fn": Driver.connect},
     )
