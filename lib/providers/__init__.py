@@ -72,7 +72,9 @@ def _provider(settings: Settings, name: str, model: str | None) -> Provider:
     if name == "gemini" and settings.gemini_api_key:
         from lib.providers.gemini import GeminiProvider
 
-        return GeminiProvider(settings.gemini_api_key.get_secret_value(), model or GEMINI_MODEL)
+        return GeminiProvider(
+            settings.gemini_api_key.get_secret_value(), model or GEMINI_MODEL, settings.gemini_base_url
+        )
 
     from lib.providers.openai import OpenAIProvider
 

@@ -1,32 +1,40 @@
-"""Gemini, through Google's own client.
+"""Gemini, spoken to over the shared HTTP session.
 
-Left to itself the client retries a lost connection after up to ten seconds, follows redirects, opens a pool of its own,
-and leaves the connection open when its stream is closed early. So it is made for one call, told one attempt and no
-redirects, and given our HTTP session with a middleware that keeps hold of the response.
+Google's own client is not on this path: its import costs two seconds of a first answer, and its models per chunk more
+than the rest of the turn (`docs/decisions/hot-path-clients.md`). Tests hold this module to what the client asks of the
+same server and reads from it.
 """
 
-import re
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
-from lib.errors import ProviderError
-from lib.http import http_session
-from lib.providers.base import DEFAULTS, Chunk, Options, PromptMessage, Reasoning, Text, TokenUsage
-from lib.providers.faults import CUT_SHORT, FILTERED, VendorFault, faults_as_ours
+from lib.http import send
+from lib.providers.arrivals import Arrivals
+from lib.providers.base import DEFAULTS, Chunk, Options, PromptMessage
+from lib.providers.bodies import beginning
+from lib.providers.faults import VendorFault, faults_as_ours
+from lib.providers.gemini_answer import GeminiReader, fault
+from lib.settings import GEMINI_URL
 
-if TYPE_CHECKING:
-    from google.genai import Client, errors, types
+CONNECT_SECONDS: Final = 5.0
+VERSION: Final = "v1"
+"""Of the API: the one that Google's own client speaks."""
 
-WHOLE: Final = {"STOP", "MAX_TOKENS"}
-FILTERS: Final = {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"}
-"""Reasons to finish: those that leave an answer, and those that took it away. Every other one is a failure."""
-
-_RETRY_DELAY = re.compile(r'"retryDelay":\s*"([0-9.]+)s"')
+_COLLECTIONS: Final = ("models/", "tunedModels/")
+_WISHES: Final = {
+    "temperature": "temperature",
+    "top_p": "topP",
+    "max_tokens": "maxOutputTokens",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+    "seed": "seed",
+    "stop": "stopSequences",
+}
 
 
 class GeminiProvider:
@@ -35,13 +43,13 @@ class GeminiProvider:
     Args:
         api_key: the key of the Gemini API.
         model: as Google names it.
-        base_url: another server than Google's, without its version.
+        base_url: Google's server or another, without its version.
     """
 
-    def __init__(self, api_key: str, model: str, base_url: str | None = None) -> None:
-        self._api_key = api_key
+    def __init__(self, api_key: str, model: str, base_url: str = GEMINI_URL) -> None:
+        self._api_key = api_key.strip()
         self._model = model
-        self._base_url = base_url
+        self._base_url = base_url.rstrip("/")
 
     @property
     def model(self) -> str:
@@ -49,108 +57,77 @@ class GeminiProvider:
         return self._model
 
     async def stream(self, messages: tuple[PromptMessage, ...], options: Options = DEFAULTS) -> AsyncGenerator[Chunk]:
-        """Ask for an answer, as `Provider.stream` promises. The client has no limit for connecting alone."""
-        from google.genai import errors
+        """Ask for an answer, as `Provider.stream` promises. Texts that arrive together are yielded as one.
 
-        ended, usage = False, None
-        opened: list[aiohttp.ClientResponse] = []
+        An answer that is longer than Gemini gives at once comes in several, each asked for by the token that ends the
+        one before.
+        """
+        question, reader, began = _question(messages, options), GeminiReader(), False
         with faults_as_ours(self._model, (self._api_key, *(message.content for message in messages))):
-            try:
-                async for response in await self._ask(messages, options, opened):
-                    for chunk in _chunks(response):
+            while not reader.ended or reader.continuation:
+                response = await self._ask(question)
+                reader.begin(streamed=response.content_type != "application/json")
+                arrivals = Arrivals(response.content)
+                try:
+                    while data := await arrivals.read(at_once=not began or reader.ended):
+                        for chunk in reader.feed(data):
+                            yield chunk
+                            began = True
+                    for chunk in reader.close():
                         yield chunk
-                    ended = ended or _has_ended(response)
-                    usage = response.usage_metadata or usage
-            except errors.APIError as error:
-                raise _fault(error) from None
-            except (ValueError, TypeError, AttributeError) as error:  # no JSON or no answer; its text may hold anything
-                raise VendorFault(0, type(error).__name__) from None
-            finally:
-                for answer in opened:
-                    answer.close()
-            if not ended:
-                raise ProviderError(CUT_SHORT)
-            if usage is not None:
-                yield _token_usage(usage)
+                finally:
+                    response.close()  # a connection that still carries an answer is cut, which stops the model
+                question["continuationToken"] = reader.continuation
+            if reader.usage is not None:
+                yield reader.usage
 
-    async def _ask(
-        self, messages: tuple[PromptMessage, ...], options: Options, opened: list[aiohttp.ClientResponse]
-    ) -> "AsyncIterator[types.GenerateContentResponse]":
-        from google.genai import types
-
-        config = types.GenerateContentConfig(
-            system_instruction="\n\n".join(message.content for message in messages if message.role == "system") or None,
-            temperature=options.temperature,
-            top_p=options.top_p,
-            max_output_tokens=options.max_tokens,
-            presence_penalty=options.presence_penalty,
-            frequency_penalty=options.frequency_penalty,
-            seed=options.seed,
-            stop_sequences=None if options.stop is None else list(options.stop),
-            automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+    async def _ask(self, question: dict[str, Any]) -> aiohttp.ClientResponse:
+        """Return an answer that has begun, or raise the `VendorFault` that came instead."""
+        response = await send(
+            "POST",
+            f"{self._base_url}/{VERSION}/{_path(self._model)}:streamGenerateContent?alt=sse",
+            data=msgspec.json.encode(question),
+            headers={
+                "Content-Type": "application/json",
+                "Accept-Encoding": "identity",
+                "x-goog-api-key": self._api_key,
+            },
+            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
         )
-        models = self._client(opened).aio.models
-        return await models.generate_content_stream(  # pyright: ignore[reportUnknownMemberType] # PIL is not installed
-            model=self._model, contents=list(_contents(messages)), config=config
-        )
-
-    def _client(self, opened: list[aiohttp.ClientResponse]) -> "Client":
-        """Return a client for one call, which puts what it opens into `opened`."""
-        from google.genai import Client, types
-
-        async def keep(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-            response = await handler(request)
-            opened.append(response)
+        if response.status == 200:
             return response
-
-        options = types.HttpOptions(
-            base_url=self._base_url,
-            aiohttp_client=http_session(),
-            async_client_args={"ssl": True, "allow_redirects": False, "middlewares": (keep,)},
-            # For its synchronous half, which is never used: without a context it would read all certificates each time.
-            client_args={"verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)},
-            retry_options=types.HttpRetryOptions(attempts=1),
-        )
-        return Client(api_key=self._api_key, vertexai=False, http_options=options)
+        body = await beginning(response)
+        raise fault(body, status=response.status, retry_after=response.headers.get("Retry-After"))
 
 
-def _contents(messages: tuple[PromptMessage, ...]) -> "Iterator[types.Content]":
-    """Yield the turns of the conversation: neighbours of one role are one turn with several parts."""
-    from google.genai import types
+def _path(model: str) -> str:
+    """Return where a model is. Its name leads nowhere else.
 
+    Raises:
+        VendorFault: it is no name of a model.
+    """
+    if ".." in model:
+        raise VendorFault(404, "no name of a model")
+    return quote(model if model.startswith(_COLLECTIONS) else f"models/{model}")
+
+
+def _question(messages: tuple[PromptMessage, ...], options: Options) -> dict[str, Any]:
+    """Return the body that asks for an answer."""
+    question: dict[str, Any] = {
+        "contents": _contents(messages),
+        "generationConfig": {
+            name: value for field, name in _WISHES.items() if (value := getattr(options, field)) is not None
+        },
+    }
+    if instructions := "\n\n".join(message.content for message in messages if message.role == "system"):
+        question["systemInstruction"] = {"parts": [{"text": instructions}], "role": "user"}
+    return question
+
+
+def _contents(messages: tuple[PromptMessage, ...]) -> list[dict[str, Any]]:
+    """Return the turns of the conversation: neighbours of one role are one turn with several parts."""
     spoken = (message for message in messages if message.role != "system")
-    for role, turn in groupby(spoken, lambda message: message.role):
-        yield types.Content(
-            role="model" if role == "assistant" else "user", parts=[types.Part(text=said.content) for said in turn]
-        )
-
-
-def _chunks(response: "types.GenerateContentResponse") -> Iterator[Text | Reasoning]:
-    if response.prompt_feedback and response.prompt_feedback.block_reason:
-        raise ProviderError(FILTERED)
-    content = response.candidates[0].content if response.candidates else None
-    for part in (content and content.parts) or ():
-        if part.text:
-            yield Reasoning(part.text) if part.thought else Text(part.text)
-
-
-def _has_ended(response: "types.GenerateContentResponse") -> bool:
-    """Tell whether this is the last part of a whole answer, or raise what kept it from being whole."""
-    reason = response.candidates[0].finish_reason if response.candidates else None
-    if reason is None or reason.value in WHOLE:
-        return reason is not None
-    if reason.value in FILTERS:
-        raise ProviderError(FILTERED)
-    raise VendorFault(0, reason.value)
-
-
-def _token_usage(usage: "types.GenerateContentResponseUsageMetadata") -> TokenUsage:
-    """Thoughts count as output, as everywhere."""
-    written = (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)
-    return TokenUsage(usage.prompt_token_count or 0, written)
-
-
-def _fault(error: "errors.APIError") -> VendorFault:
-    body = msgspec.json.encode(error.details)  # pyright: ignore[reportUnknownMemberType] # has no type of its own
-    delay = _RETRY_DELAY.search(body.decode())
-    return VendorFault.read(body, status=error.code, retry_after=delay and delay[1])
+    return [
+        {"role": "model" if role == "assistant" else "user", "parts": [{"text": said.content} for said in turn]}
+        for role, turn in groupby(spoken, lambda message: message.role)
+    ]

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from lib.settings.base import SECRET_LENGTH
 from lib.settings.identity import Algorithm, Identity
 from lib.settings.limits import DEFAULT_RATE_LIMITS, Limited
-from lib.settings.parts import GEMINI_OPENAI_URL, NO_SPOOL, NO_TITLES, OPENAI_URL, Parts, ProviderName
+from lib.settings.parts import GEMINI_OPENAI_URL, GEMINI_URL, NO_SPOOL, NO_TITLES, OPENAI_URL, Parts, ProviderName
 from lib.settings.prices import NO_PRICES, Price
 from lib.settings.rules import faults_of_identity, faults_of_parts
 from lib.settings.sources import Place, SecretSource, SettingsInvalid, aws_account, this_place
@@ -18,6 +18,7 @@ from lib.settings.sources import Place, SecretSource, SettingsInvalid, aws_accou
 __all__ = [
     "DEFAULT_RATE_LIMITS",
     "GEMINI_OPENAI_URL",
+    "GEMINI_URL",
     "NO_PRICES",
     "NO_SPOOL",
     "NO_TITLES",

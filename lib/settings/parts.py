@@ -8,6 +8,7 @@ from lib.settings.base import Base, CommaSeparated, in_development
 from lib.settings.prices import NO_PRICES, Prices
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
+GEMINI_URL: Final = "https://generativelanguage.googleapis.com"
 GEMINI_OPENAI_URL: Final = "https://generativelanguage.googleapis.com/v1beta/openai"
 
 NO_TITLES: Final = "off"
@@ -45,6 +46,11 @@ class Parts(Base):
     openai_api_key: SecretStr | None = Field(default=None, description="key for OpenAI or any compatible endpoint")
     openai_base_url: str = Field(default=OPENAI_URL, description="the compatible endpoint, ending in /v1")
     gemini_api_key: SecretStr | None = Field(default=None, description="key for Gemini")
+    gemini_base_url: str = Field(
+        default=GEMINI_URL,
+        validation_alias=AliasChoices("GEMINI_BASE_URL", "GOOGLE_GEMINI_BASE_URL"),
+        description="Gemini's server or a gateway to it, without a version; not for embeddings",
+    )
     vllm_endpoint: str | None = Field(
         default=None, description="a keyless OpenAI-compatible endpoint such as vLLM, ending in /v1"
     )

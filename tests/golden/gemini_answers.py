@@ -57,7 +57,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "several parts": answer(
         Read(
             chunk({"text": "a", "thought": True}, {"text": "b", "thought": True}, {"text": "c"}, {"text": "d"}),
-            ("reasoning", "reasoning", "text", "text"),
+            ("reasoning", "text"),
         ),
         STOP,
     ),
