@@ -100,7 +100,9 @@ _texts: Final = st.text(max_size=6) | st.sampled_from(["🌱", "é", "\n\n", "\r
 @st.composite
 def events(draw: st.DrawFn) -> list[Event]:
     """A stream of an OpenAI-compatible endpoint: mostly such as they are, some of it such as they had better not be."""
-    made = draw(st.lists(st.one_of(_chunks(), _chunks(), _chunks(), _ends(), _asides(), _failures()), max_size=8))
+    made = draw(
+        st.lists(st.one_of(_chunks(), _chunks(), _chunks(), _usages(), _ends(), _asides(), _failures()), max_size=8)
+    )
     return [*made, draw(_last)] if draw(st.booleans()) else made
 
 
@@ -132,15 +134,20 @@ def _chunks(draw: st.DrawFn) -> Event:
 
 
 @st.composite
+def _usages(draw: st.DrawFn) -> Event:
+    usage = TokenUsage(draw(st.integers(0, 99)), draw(st.integers(0, 99)))
+    told = {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
+    return Event(draw(_spelled({"choices": [], "usage": told})), usage=usage)
+
+
+@st.composite
 def _ends(draw: st.DrawFn) -> Event:
     reason = draw(st.sampled_from(["stop", "length", "tool_calls", "content_filter", "[DONE]"]))
     if reason == "[DONE]":
         return Event(b"data: [DONE]" + draw(st.sampled_from([b"\n\n", b"\r\n\r\n", b" \n"])), ends=True)
     choice: dict[str, Any] = {"index": 0, "delta": {}, "finish_reason": reason}
-    usage = draw(st.none() | st.builds(TokenUsage, st.integers(0, 99), st.integers(0, 99)))
-    told = usage and {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
     failure = _FILTERED if reason == "content_filter" else ""
-    return Event(draw(_spelled({"choices": [choice], "usage": told})), usage=usage, ends=True, failure=failure)
+    return Event(draw(_spelled({"choices": [choice], "usage": None})), ends=True, failure=failure)
 
 
 @st.composite
