@@ -29,10 +29,12 @@ class GeminiServer(Upstream):
         self.play(GEMINI)
 
     def routes(self) -> Sequence[web.RouteDef]:
-        """The one path that a streamed answer needs."""
-        return [web.post("/{version}/models/{model}:streamGenerateContent", self._generate)]
+        """The one path that a streamed answer needs, of Google's models and of those that are somebody's own."""
+        return [web.post("/{version}/{kind:models|tunedModels}/{model}:streamGenerateContent", self._generate)]
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
+        if request.query.getall("alt", []) != ["sse"]:
+            return web.Response(status=400, text="It would be a JSON array.")
         call, script = await self.receive(request)
         if (response := self.outright(script)) is not None:
             return response

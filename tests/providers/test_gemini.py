@@ -136,6 +136,27 @@ async def test_an_answer_that_reached_its_length_is_an_answer(
     assert (await ask(provider)).text == "Hello, world."
 
 
+async def test_an_answer_where_the_wish_for_a_stream_was_lost_is_an_answer(
+    gemini_double: GeminiServer, provider: GeminiProvider
+) -> None:
+    body = b'[{"candidates": [{"content": {"parts": [{"text": "Ships."}]}, "finishReason": "STOP"}]}]'
+    gemini_double.play(GEMINI.but(raw=body, headers={"Content-Type": "application/json; charset=UTF-8"}))
+    assert (await ask(provider)).text == "Ships."
+
+
+@pytest.mark.parametrize("model", ["../../v1/files", "models/../../files"])
+async def test_no_name_of_a_model_leads_elsewhere(gemini_double: GeminiServer, model: str) -> None:
+    _, error = await ask_in_vain(GeminiProvider(KEY, model, gemini_double.url))
+    assert type(error) is ProviderRefused
+    assert gemini_double.calls == []
+
+
+@pytest.mark.parametrize("model", ["a?key=b", "a#b", "a&b", "ü"])
+async def test_any_other_name_of_a_model_is_asked_for_as_it_is(gemini_double: GeminiServer, model: str) -> None:
+    await ask(GeminiProvider(KEY, model, gemini_double.url))
+    assert gemini_double.calls[0].path == f"/v1/models/{model}:streamGenerateContent"
+
+
 async def test_an_endpoint_that_is_not_there_is_an_error_at_once(unused_tcp_port: int) -> None:
     async with asyncio.timeout(5):
         _, error = await ask_in_vain(GeminiProvider(KEY, "m", f"http://127.0.0.1:{unused_tcp_port}"))
