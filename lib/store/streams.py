@@ -110,21 +110,24 @@ async def request_stop(
     await connection.execute(_STOP, parameters)
 
 
+# Through coalesce() the condition leads to no index: an answer is looked up by its id, not among all that are written.
+_STREAMING: Final = "coalesce(messages.status = 'streaming', false)"
+
 # A batch is kept only while its answer is written: whoever ends the answer deletes the batches in the same statement.
-_BEAT: Final = text("""
+_BEAT: Final = text(f"""
     WITH kept AS (
         INSERT INTO stream_events (message_id, team_id, number, events)
         SELECT batch.message_id, batch.team_id, batch.number, batch.events
         FROM unnest(
             CAST(:messages AS uuid[]), CAST(:teams AS uuid[]), CAST(:numbers AS integer[]), CAST(:events AS bytea[])
         ) AS batch (message_id, team_id, number, events)
-        JOIN messages ON messages.id = batch.message_id AND messages.status = 'streaming'
+        JOIN messages ON messages.id = batch.message_id AND {_STREAMING}
         ON CONFLICT (message_id, number) DO NOTHING
     )
     SELECT under_way.id FROM unnest(CAST(:under_way AS uuid[])) AS under_way (id)
     LEFT JOIN messages ON messages.id = under_way.id
     WHERE messages.id IS NULL OR messages.stop_requested OR messages.status <> 'streaming'
-""")
+""")  # noqa: S608 - constants of ours; values are parameters
 
 _OWN: Final = """
     conversations.id = :conversation_id AND conversations.team_id = :team_id
@@ -163,6 +166,6 @@ _READ: Final = text(f"""
 
 _STOP: Final = text(f"""
     UPDATE messages SET stop_requested = true FROM conversations
-    WHERE messages.id = :message_id AND messages.conversation_id = conversations.id AND messages.status = 'streaming'
+    WHERE messages.id = :message_id AND messages.conversation_id = conversations.id AND {_STREAMING}
         AND NOT messages.stop_requested AND {_OWN}
 """)  # noqa: S608 - likewise
