@@ -146,7 +146,15 @@ class Begun:
 
 
 class KeyTaken(Exception):
-    """The turn's key is that of a turn before. Nothing is stored."""
+    """The turn's key is that of a turn before. Nothing is stored.
+
+    Attributes:
+        by: that turn, and whether it asked the same; None where the statement did not see it yet, or it never began.
+    """
+
+    def __init__(self, by: tuple[Repeat, bool] | None = None) -> None:
+        super().__init__()
+        self.by = by
 
 
 class Moved(Exception):

@@ -114,8 +114,8 @@ async def _begin(connection: Connection, asked: _Asked, busy: float, hit: Hit | 
             if asked.turn.opens:
                 return await turns.begin(connection, asked.turn, busy=busy, hit=hit)
             return await turns.continue_(connection, asked.turn, limit=HISTORY_MESSAGES, busy=busy, hit=hit)
-        except KeyTaken:
-            repeats = await _repeat(connection, asked.turn)
+        except KeyTaken as taken:
+            repeats = await _repeat(connection, asked.turn, taken)
             if repeats is not None:
                 return Begun(repeats=repeats)
         except MadeTooEarly as early:
@@ -131,9 +131,9 @@ def _made_after(turn: TurnRecord, newest: UUID) -> TurnRecord:
     return replace(turn, question_id=question_id, answer_id=id_after(question_id))
 
 
-async def _repeat(connection: Connection, turn: TurnRecord) -> Repeat | None:
+async def _repeat(connection: Connection, turn: TurnRecord, taken: KeyTaken) -> Repeat | None:
     """Return the turn that was begun with this one's key; None where there is none after all, and the key is free."""
-    found = await turn_keys.find_repeat(connection, turn)
+    found = taken.by or await turn_keys.find_repeat(connection, turn)
     if found is None:
         return None
     repeat, same = found

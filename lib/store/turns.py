@@ -14,7 +14,7 @@ from lib.db.limits import HIT, WITHIN, Allowance, Hit, Taken, hit_parameters, ju
 from lib.db.messages import in_order, stretch
 from lib.db.session import Connection
 from lib.errors import AgentNotFound, AgentUnavailable, ConversationBusy, ConversationNotFound, MessageNotFound
-from lib.turns import Begun, KeyTaken, MadeTooEarly, Moved, SaidMessage, TurnRecord, title_of
+from lib.turns import Begun, KeyTaken, MadeTooEarly, Moved, Repeat, SaidMessage, TurnRecord, title_of
 
 
 async def begin(connection: Connection, turn: TurnRecord, *, busy: float, hit: Hit | None = None) -> Begun:
@@ -36,7 +36,7 @@ async def begin(connection: Connection, turn: TurnRecord, *, busy: float, hit: H
     row = (await connection.execute(_BEGIN, parameters)).one()
     allowance = _allowance(hit, row.hits, row.seconds_left)
     if not row.found:
-        raise AgentNotFound if turn.agent_id and row.agent_id is None else KeyTaken
+        raise AgentNotFound if turn.agent_id and row.agent_id is None else KeyTaken(_taken_by(row, turn))
     return Begun(allowance=allowance, agent=_agent(row), hosts=_hosts(row), untitled=True)
 
 
@@ -71,8 +71,8 @@ async def continue_(
 
 def _reason(row: Any, turn: TurnRecord) -> Exception:
     """Return why a turn was not begun in a conversation that a row tells of."""
-    if row.key_known:
-        return KeyTaken()
+    if row.taken_answer_id is not None:
+        return KeyTaken(_taken_by(row, turn))
     if not row.known:
         return ConversationNotFound()
     if not row.placed:
@@ -84,6 +84,13 @@ def _reason(row: Any, turn: TurnRecord) -> Exception:
     if row.busy:
         return ConversationBusy(retry_after=1)
     return KeyTaken() if row.key_taken else Moved()
+
+
+def _taken_by(row: Any, turn: TurnRecord) -> tuple[Repeat, bool] | None:
+    """Return the turn that has this one's key, if it began, and whether it asked the same."""
+    if turn.key is None or not row.taken_began:
+        return None
+    return Repeat(row.taken_conversation_id, row.taken_answer_id), bytes(row.taken_body_hash) == turn.key.body_hash
 
 
 def _allowance(hit: Hit | None, attempts: int | None, seconds_left: int | None) -> Allowance | None:
@@ -138,6 +145,13 @@ _KEY: Final = f"""
         ON CONFLICT (key_hash) DO NOTHING RETURNING key_hash
     )
 """  # noqa: S608
+_TAKEN_BY: Final = """
+    taken.conversation_id AS taken_conversation_id, taken.answer_id AS taken_answer_id,
+    taken.body_hash AS taken_body_hash, EXISTS (SELECT FROM messages WHERE messages.id = taken.answer_id) AS taken_began
+"""
+_BEFORE: Final = """
+    LEFT JOIN turn_keys AS taken ON taken.key_hash = CAST(:key_hash AS bytea) AND taken.team_id = :team_id
+"""
 _FRESH: Final = "(CAST(:key_hash AS bytea) IS NULL OR EXISTS (SELECT FROM key))"
 _BUSY_UNTIL: Final = "now() + make_interval(secs => :busy)"
 
@@ -161,8 +175,8 @@ _BEGIN = text(f"""
             (CAST(:answer_id AS uuid), :question_id, 'assistant', 'streaming', '[]')
         ) AS said (id, parent_id, role, status, parts)
     )
-    SELECT hit.hits, hit.seconds_left, conversation.id IS NOT NULL AS found, {_AGENT}, {_HOSTS}
-    FROM (SELECT) AS one LEFT JOIN hit ON true LEFT JOIN conversation ON true LEFT JOIN agent ON true
+    SELECT hit.hits, hit.seconds_left, conversation.id IS NOT NULL AS found, {_TAKEN_BY}, {_AGENT}, {_HOSTS}
+    FROM (SELECT) AS one LEFT JOIN hit ON true LEFT JOIN conversation ON true LEFT JOIN agent ON true {_BEFORE}
 """)  # noqa: S608
 
 _SAID: Final = "messages.status IN ('complete', 'stopped', 'interrupted')"
@@ -204,12 +218,9 @@ _TOLD: Final = f"""
     SELECT hit.hits, hit.seconds_left, conversation.id IS NOT NULL AS found,
         known.id IS NOT NULL AS known, {{placed}} AS placed, known.answerable, known.busy, known.untitled,
         known.newest,
-        EXISTS (
-            SELECT FROM turn_keys WHERE key_hash = CAST(:key_hash AS bytea) AND team_id = :team_id
-        ) AS key_known,
         CAST(:key_hash AS bytea) IS NOT NULL AND NOT EXISTS (SELECT FROM key) AS key_taken,
-        {{question}} AS question, earlier.role, earlier.said, earlier.created_at, {_AGENT}, {_HOSTS}
-    FROM (SELECT) AS one LEFT JOIN hit ON true LEFT JOIN known ON true LEFT JOIN conversation ON true
+        {{question}} AS question, earlier.role, earlier.said, earlier.created_at, {_TAKEN_BY}, {_AGENT}, {_HOSTS}
+    FROM (SELECT) AS one LEFT JOIN hit ON true LEFT JOIN known ON true LEFT JOIN conversation ON true {_BEFORE}
     LEFT JOIN agents AS agent ON agent.id = known.agent_id
     LEFT JOIN LATERAL (
         SELECT messages.id, messages.role, messages.created_at, messages.parts #>> '{{{{0,text}}}}' AS said
@@ -223,9 +234,7 @@ _CONTINUE = text(f"""
         INSERT INTO messages (id, team_id, conversation_id, parent_id, role, status, parts)
         SELECT said.id, :team_id, conversation.id, said.parent_id, said.role, said.status, said.parts
         FROM conversation, (VALUES
-            (CAST(:question_id AS uuid), (
-                {_newest(":conversation_id")}
-            ), 'user', 'complete', CAST(:question AS jsonb)),
+            (CAST(:question_id AS uuid), ({_newest(":conversation_id")}), 'user', 'complete', CAST(:question AS jsonb)),
             (CAST(:answer_id AS uuid), :question_id, 'assistant', 'streaming', '[]')
         ) AS said (id, parent_id, role, status, parts)
     )

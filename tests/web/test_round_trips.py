@@ -41,3 +41,18 @@ async def test_retention_costs_one_more_and_only_when_a_conversation_is_new(
     await asked(proxy, round_trips)
     await settle()
     assert (proxy.messages, proxy.connections) == (round_trips, 1)
+
+
+async def test_a_retry_costs_two_and_asks_no_model(
+    deploy: Deploy, proxy: PostgresProxy, openai_double: OpenAIServer
+) -> None:
+    parley = await deploy(DATABASE_URL=proxy.url)
+    conversation_id = (await parley.ask()).json()["response"]["conversation_id"]
+    for continued in (conversation_id, None):
+        parley.client.headers["Idempotency-Key"] = f"the key of a test, {continued}"
+        first = await parley.ask("Go on", conversation_id=continued)
+        await settle()
+        asked, proxy.messages = len(openai_double.calls), 0
+        again = await parley.ask("Go on", conversation_id=continued)
+        assert again.json()["response"]["content"] == first.json()["response"]["content"]
+        assert (proxy.messages, len(openai_double.calls)) == (2, asked)
