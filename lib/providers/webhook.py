@@ -10,6 +10,7 @@ import msgspec
 
 from lib.errors import WebhookFailed, WebhookRefused
 from lib.http import Send
+from lib.providers.arrivals import Arrivals
 from lib.providers.base import DEFAULTS, Chunk, Options, PromptMessage, Text
 from lib.providers.faults import HIDDEN, VendorFault, faults_as_ours
 from lib.providers.webhook_reply import WebhookReply, is_page
@@ -87,12 +88,13 @@ class WebhookProvider:
         sent = (self._token or "", self._url, self._system_prompt, *(message.content for message in messages))
         with faults_as_ours(UNNAMED, sent), _failures():
             response = await self._ask(messages)
-            reply = WebhookReply()
+            reply, arrivals, began = WebhookReply(), Arrivals(response.content), False
             try:
-                while not reply.said.ended and (data := await response.content.readany()):
+                while not reply.said.ended and (data := await arrivals.read(at_once=not began)):
                     self._note(data)
                     for text in reply.feed(data):
                         yield Text(text)
+                        began = True
                 for text in reply.close():
                     yield Text(text)
             finally:
@@ -144,7 +146,8 @@ class WebhookProvider:
             response.close()
 
     def _note(self, data: bytes) -> None:
-        self._received += data[: _EXCERPT_BYTES - len(self._received)]
+        if (room := _EXCERPT_BYTES - len(self._received)) > 0:
+            self._received += data[:room]
 
 
 def _message(message: PromptMessage) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import codecs
 import re
-from collections.abc import Iterator
 from typing import Final, Protocol
 
 from lib.errors import WebhookFailed
@@ -16,14 +15,14 @@ _LIKE_JSON: Final = re.compile(r'\s*(\{\s*"|\[\s*\{)')
 
 
 class Form(Protocol):
-    """A way to read a reply, once it has shown what it is."""
+    """A way to read a reply, once it has shown what it is. What it reads it tells `Said`."""
 
-    def feed(self, data: bytes) -> Iterator[str]:
-        """Read the next bytes, and yield the text that they complete, empty pieces among it."""
+    def feed(self, data: bytes) -> None:
+        """Read the next bytes."""
         ...
 
-    def close(self) -> Iterator[str]:
-        """Say that no more bytes come, and yield the rest of the text."""
+    def close(self) -> None:
+        """Say that no more bytes come."""
         ...
 
 
@@ -35,13 +34,13 @@ class Text:
         self._said = said
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def feed(self, data: bytes) -> Iterator[str]:
+    def feed(self, data: bytes) -> None:
         """Decode the next bytes; what is no UTF-8 is replaced."""
-        yield self._said.text(self._decoder.decode(data))
+        self._said.text(self._decoder.decode(data))
 
-    def close(self) -> Iterator[str]:
+    def close(self) -> None:
         """Decode what was cut off."""
-        yield self._said.text(self._decoder.decode(b"", final=True))
+        self._said.text(self._decoder.decode(b"", final=True))
 
 
 class Events:
@@ -57,55 +56,58 @@ class Events:
         self._is_inside = False
         self._quotes: bool | None = None
 
-    def feed(self, data: bytes) -> Iterator[str]:
+    def feed(self, data: bytes) -> None:
         """Read the lines that the next bytes complete."""
         for line in self._lines.feed(data):
-            yield self._line(line)
+            self._line(line)
 
-    def close(self) -> Iterator[str]:
+    def close(self) -> None:
         """Read the last line, ended or not, and end its event."""
-        yield self._line(self._lines.close())
-        yield self._dispatch()
+        self._line(self._lines.close())
+        self._dispatch()
 
-    def _line(self, line: bytes) -> str:
+    def _line(self, line: bytes) -> None:
         if not line or self._said.ended:
-            return self._dispatch()
+            self._dispatch()
+            return
         field, _, value = line.partition(b":")
         text = value.removeprefix(b" ").decode(errors="replace")
-        if field == b"event":
+        if field == b"data":
+            self._data(text)
+        elif field == b"event":
             self._event = text.strip()
-        return self._data(text) if field == b"data" else ""
 
-    def _data(self, text: str) -> str:
+    def _data(self, text: str) -> None:
         """Take a line of data. Each line that is JSON counts by itself: many workflows leave out the blank line."""
         if text.strip() == "[DONE]":
             self._said.ended = True
-            return ""
-        if self._event == "error":
-            return self._said.json({"type": "error"})
-        if not self._held and (value := objects_in(text)) is not None:
-            return self._said.json(value)
-        if self._held or text.lstrip().startswith("{"):
-            return self._hold(text)
-        return self._plain(text)
+        elif self._event == "error":
+            self._said.json({"type": "error"})
+        elif not self._held and (value := objects_in(text)) is not None:
+            self._said.json(value)
+        elif self._held or text.lstrip().startswith("{"):
+            self._hold(text)
+        else:
+            self._plain(text)
 
-    def _hold(self, text: str) -> str:
+    def _hold(self, text: str) -> None:
         """Keep what may be JSON over several lines, until its event is over."""
         self._held.append(text)
         self._room -= len(text)
         if self._room < 0:
             raise WebhookFailed(_LARGE_JSON)
-        return ""
 
-    def _dispatch(self) -> str:
-        held, self._held, self._room = "\n".join(self._held), [], LINE_LIMIT
+    def _dispatch(self) -> None:
         self._event, self._is_inside = "", False
-        if not held:
-            return ""
-        value = objects_in(held)
-        return self._said.text(held) if value is None else self._said.json(value)
+        if self._held:
+            held, self._held, self._room = "\n".join(self._held), [], LINE_LIMIT
+            value = objects_in(held)
+            if value is None:
+                self._said.text(held)
+            else:
+                self._said.json(value)
 
-    def _plain(self, text: str) -> str:
+    def _plain(self, text: str) -> None:
         """Take text as it is, or out of its quotes in a stream whose first text is a JSON string."""
         value = string_in(text) if self._quotes is not False else None
         if self._quotes is None:
@@ -113,7 +115,7 @@ class Events:
         text = text if value is None else value
         gap = "\n" if self._is_inside and not self._quotes else ""
         self._is_inside = True
-        return self._said.text(gap + text)
+        self._said.text(gap + text)
 
 
 class Values:
@@ -124,48 +126,51 @@ class Values:
         self._lines = Lines(WebhookFailed)
         self._whole: bytearray | None = None
 
-    def feed(self, data: bytes) -> Iterator[str]:
+    def feed(self, data: bytes) -> None:
         """Read the lines that the next bytes complete: each is a value, unless the first is only the part of one."""
         for line in self._lines.feed(data):
-            yield self._line(line + b"\n")
+            self._line(line, b"\n")
 
-    def close(self) -> Iterator[str]:
+    def close(self) -> None:
         """Read the last line, and the value that took several; what only began like JSON is text."""
-        yield self._line(self._lines.close())
+        self._line(self._lines.close())
         if self._whole is not None:
             text = self._whole.decode(errors="replace")
             try:
-                yield self._value(decoded(text))
+                value = decoded(text)
             except UNREADABLE:
                 if _LIKE_JSON.match(text):
                     self._said.shape = "error"
                     raise WebhookFailed(_NO_JSON) from None
                 self._said.shape = "text"
-                yield self._said.text(text)
+                self._said.text(text)
+            else:
+                self._value(value)
 
-    def _line(self, line: bytes) -> str:
+    def _line(self, line: bytes, end: bytes = b"") -> None:
         if self._whole is not None:
-            self._whole += line
+            self._whole += line + end
             if len(self._whole) > LINE_LIMIT:
                 raise WebhookFailed(_LARGE_JSON)
-            return ""
-        if self._said.ended or not line.strip():
-            return ""
-        if line.strip() == b"[DONE]" and self._said.shape != "empty":
+            return
+        bare = line.strip()
+        if self._said.ended or not bare:
+            return
+        if bare == b"[DONE]" and self._said.shape != "empty":
             self._said.ended = True
-            return ""
+            return
         try:
             value = decoded(line.decode(errors="replace"))
         except UNREADABLE:
             if self._said.shape != "empty":
                 raise WebhookFailed(_NO_JSON) from None
-            self._whole = bytearray(line)
-            return ""
-        return self._value(value)
+            self._whole = bytearray(line + end)
+            return
+        self._value(value)
 
-    def _value(self, value: object) -> str:
+    def _value(self, value: object) -> None:
         self._said.shape = self._shape(value)
-        return self._said.json(value)
+        self._said.json(value)
 
     def _shape(self, value: object) -> Shape:
         if self._said.shape != "empty":

@@ -1,7 +1,10 @@
 """What a webhook's JSON says: its text, the tokens it counts, and the errors that come dressed as an answer."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final, cast
+
+import msgspec
 
 from lib.providers.base import MOST_TOKENS, TokenUsage
 
@@ -13,6 +16,10 @@ DEEPEST: Final = 8
 
 UNREADABLE: Final = (ValueError, RecursionError)
 """What `decoded` raises."""
+
+_any: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+"""Gives what Python's own gives, in a fifth of the time, or fails."""
+_NOT_QUITE_JSON: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 _TOLD: Final = {
     "Workflow was started": "The workflow answers before it is done. Let its Webhook node respond when the last node"
@@ -30,7 +37,10 @@ def decoded(text: str) -> Any:
         ValueError: it is no JSON.
         RecursionError: it goes too deep.
     """
-    return json.loads(text, strict=False)
+    try:
+        return _any.decode(text)
+    except _NOT_QUITE_JSON:
+        return json.loads(text, strict=False)
 
 
 def objects_in(text: str) -> object:
@@ -61,27 +71,35 @@ def text_of(value: object, depth: int = 0) -> str | None:
 
     Items of a list at the top are texts of their own, with a blank line between; elsewhere they are parts of one.
     """
+    if isinstance(value, str):
+        return value if depth <= DEEPEST else None
     if depth > DEEPEST:
         return None
-    match value:
-        case str():
-            return value
-        case None | {} | [] if not value:
-            return ""
-        case list():
-            items = [text_of(item, depth + 1) for item in cast("list[object]", value) if not _is_number(item)]
-            texts = [text for text in items if text is not None]
-            return ("" if depth else "\n\n").join(filter(None, texts)) if texts else None
-        case dict():
-            return _text_in(cast("dict[str, object]", value), depth)
-        case _:
-            return json.dumps(value) if depth else None
+    if isinstance(value, dict):
+        return _text_in(cast("dict[str, object]", value), depth) if value else ""
+    if isinstance(value, list):
+        return _text_of_items(cast("list[object]", value), depth) if value else ""
+    if value is None:
+        return ""
+    return json.dumps(value) if depth else None
+
+
+def _text_of_items(value: list[object], depth: int) -> str | None:
+    items = [text_of(item, depth + 1) for item in value if not _is_number(item)]
+    texts = [text for text in items if text is not None]
+    return ("" if depth else "\n\n").join(filter(None, texts)) if texts else None
 
 
 def _text_in(value: dict[str, object], depth: int) -> str | None:
-    places = [_first(value[key]) if key == "choices" else value[key] for key in TEXT_KEYS if key in value]
-    known = [text_of(place, depth + 1) for place in places]
-    return next(filter(None, known), "" if "" in known else None)
+    """Return the first text that is at one of its places, empty when there are places and no text."""
+    found: str | None = None
+    for key in TEXT_KEYS:
+        if key in value:
+            text = text_of(_first(value[key]) if key == "choices" else value[key], depth + 1)
+            if text:
+                return text
+            found = text if found is None else found
+    return found
 
 
 def fault_of(value: object) -> str | None:
@@ -105,9 +123,12 @@ def usage_of(value: object) -> TokenUsage | None:
     return None
 
 
-def _objects(value: object) -> list[dict[str, object]]:
+def _objects(value: object) -> Sequence[dict[str, object]]:
     """Return the value if it is an object, the objects in it if it is a list."""
-    return [cast("dict[str, object]", item) for item in _items(value) if isinstance(item, dict)]
+    if isinstance(value, dict):
+        return (cast("dict[str, object]", value),)
+    items: Sequence[object] = cast("list[object]", value) if isinstance(value, list) else ()
+    return [cast("dict[str, object]", item) for item in items if isinstance(item, dict)]
 
 
 def _items(value: object) -> list[object]:

@@ -48,9 +48,13 @@ class WebhookReply:
         """
         left = self._left
         self._left -= len(data)
-        yield from _joined(self._read(data[:left]))
-        if self._left < 0:
-            raise WebhookFailed(_TOO_LARGE)
+        try:
+            self._read(data[:left] if self._left < 0 else data)
+            if self._left < 0:
+                raise WebhookFailed(_TOO_LARGE)
+        finally:
+            if text := self.said.taken():
+                yield text
 
     def close(self) -> Iterator[str]:
         """Say that no more bytes come, and yield the rest of the text.
@@ -59,29 +63,23 @@ class WebhookReply:
             WebhookEmpty: there was no text.
             WebhookFailed: a text was begun and not ended, or as `feed` raises it.
         """
-        if self._form is None:
-            yield from _joined(self._read(b"", final=True))
-        if self._form is not None:
-            yield from _joined(self._form.close())
-        self.said.refuse_nothing()
+        try:
+            if self._form is None:
+                self._read(b"", final=True)
+            if self._form is not None:
+                self._form.close()
+            self.said.refuse_nothing()
+        finally:
+            if text := self.said.taken():
+                yield text
 
-    def _read(self, data: bytes, *, final: bool = False) -> Iterator[str]:
+    def _read(self, data: bytes, *, final: bool = False) -> None:
         if self._form is None:
             self._head = _without_blanks(self._head + data)
             self._form = _form(self._head, self.said, final=final)
             data, self._head = (self._head, b"") if self._form else (b"", self._head)
         if self._form and data and not self.said.ended:
-            yield from self._form.feed(data)
-
-
-def _joined(pieces: Iterator[str]) -> Iterator[str]:
-    """Yield as one what arrives together; what came before an error is kept."""
-    arrived: list[str] = []
-    try:
-        arrived.extend(pieces)
-    finally:
-        if text := "".join(arrived):
-            yield text
+            self._form.feed(data)
 
 
 def is_page(head: bytes) -> bool:
