@@ -1,12 +1,15 @@
 """psycopg, with a preface ahead of a statement."""
 
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import psycopg
 from psycopg.abc import Params
 from psycopg.pq import TransactionStatus
 
 from lib.db.tenant import Preface
+
+PREPARED: Final = 2
+"""Times a statement is sent before it is prepared: a function's first are not worth it."""
 
 
 class Cursor(psycopg.AsyncRawCursor[tuple[Any, ...]]):
@@ -46,9 +49,11 @@ class Cursor(psycopg.AsyncRawCursor[tuple[Any, ...]]):
         except psycopg.Error:
             # A write that the wall refused: what the preface found is the reason.
             if asking.pgresult is not None and asking.pgresult.ntuples:
-                preface.judge(await _role(asking))
+                preface.judge((await _found(asking)).role)
             raise
-        preface.judge(await _role(asking))
+        found = await _found(asking)
+        connection.is_served_by(found.server)
+        preface.judge(found.role)
         return self
 
     async def executemany(self, *arguments: Any, **options: Any) -> None:
@@ -72,7 +77,12 @@ class Cursor(psycopg.AsyncRawCursor[tuple[Any, ...]]):
 
 
 class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
-    """A connection whose next statement may have a preface."""
+    """A connection whose next statement may have a preface.
+
+    It has statements prepared from the third time on, where one server answers all of them: that spares Postgres most
+    of a turn's work, which is to understand and to plan it. A pooler in transaction mode gives each transaction another
+    server, and is known by naming another process at the log-in than the one that answers.
+    """
 
     preface: Preface | None = None
 
@@ -80,6 +90,10 @@ class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
         """Have every cursor look for the preface."""
         super().__init__(*arguments, **options)
         self.cursor_factory = Cursor
+
+    def is_served_by(self, server: int) -> None:
+        """Take note of the process that has answered."""
+        self.prepare_threshold = PREPARED if server == self.pgconn.backend_pid else None
 
     async def rollback(self) -> None:
         """Roll back, where there is anything to roll back: SQLAlchemy asks twice for each statement."""
@@ -119,6 +133,14 @@ _UNFIT: Final = (
 )
 
 
-async def _role(asking: psycopg.AsyncCursor[tuple[Any, ...]]) -> str | None:
+class _Found(NamedTuple):
+    """What a preface finds: the asker's role, none where the credential does not hold, and who answers."""
+
+    role: str | None
+    server: int
+
+
+async def _found(asking: psycopg.AsyncCursor[tuple[Any, ...]]) -> _Found:
     row = await asking.fetchone()
-    return None if row is None else row[0]
+    assert row is not None  # noqa: S101 - a preface gives one row
+    return _Found(row[0], row[1])

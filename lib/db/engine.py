@@ -1,6 +1,6 @@
 """SQLAlchemy's engine, made for serverless functions behind a transaction-mode pooler such as Neon's.
 
-Few connections, no prepared statements, no session state, and no round trip spent on asking whether a connection still
+Few connections, no session state, no prepared statements where a pooler is in between, and no round trip spent on asking whether a connection still
 lives.
 """
 
@@ -24,7 +24,7 @@ RECYCLE: Final = 240
 CONNECT: Final = 2
 """Seconds one address of the server may take to let us in: psycopg's least, and it leaves time for a second address."""
 _CONNECT: Final = {
-    "prepare_threshold": None,  # a transaction-mode pooler gives the next transaction another server
+    "prepare_threshold": None,  # until `Driver` knows that there is no transaction-mode pooler in between
     "connect_timeout": CONNECT,
     "keepalives_idle": 30,
     "tcp_user_timeout": 5000,  # a frozen instance wakes up with dead sockets: notice within seconds

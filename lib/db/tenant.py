@@ -102,7 +102,9 @@ def _of(asker: Asker) -> str:
 #
 # The team is named before the role is taken on, since the inner rows come first (OFFSET 0 keeps them apart); the tables
 # that the innermost query reads are read with the rights and the sight that the statement began with.
-_TAKEN_ON: Final = "set_config('role', 'parley_tenant', true), set_config('enable_bitmapscan', 'off', true)"
+_TAKEN_ON: Final = """
+    pg_backend_pid(), set_config('role', 'parley_tenant', true), set_config('enable_bitmapscan', 'off', true)
+"""
 _WALL: Final = f"""
     SELECT CAST(NULL AS text), {_TAKEN_ON}
     FROM (SELECT set_config('parley.team_id', CAST(%(team)s AS text), true) OFFSET 0) AS named
