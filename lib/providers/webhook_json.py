@@ -51,8 +51,15 @@ def objects_in(text: str) -> object:
         value: object = decoded(text)
     except UNREADABLE:
         return None
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value)
     items = _items(value)
     return value if items and all(isinstance(item, dict) for item in items) else None
+
+
+def fields_of(value: object) -> dict[str, object]:
+    """Return the fields of an object; of any other value there are none."""
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
 def string_in(text: str) -> str | None:
@@ -116,7 +123,8 @@ def fault_of(value: object) -> str | None:
 def usage_of(value: object) -> TokenUsage | None:
     """Return the tokens that a value tells, by the names of either of OpenAI's APIs; none that no table could hold."""
     for told in _objects(value):
-        for counts in _objects(told.get("usage")):
+        usage = told.get("usage")
+        for counts in _objects(usage) if usage else ():
             for read, written in (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens")):
                 if _is_count(tokens := counts.get(read)) and _is_count(more := counts.get(written)):
                     return TokenUsage(cast("int", tokens), cast("int", more))

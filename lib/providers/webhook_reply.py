@@ -119,7 +119,8 @@ def _form_of_lines(head: bytes, said: Said, *, final: bool) -> Form | None:
             return Text(said)
     if last.startswith(b"data:"):
         return Events(said)
-    may_be_field = last.startswith(_FIELDS) or any(field.startswith(last) for field in _FIELDS)
+    is_blank = not last.strip()  # such as the CR of an end whose LF has not arrived
+    may_be_field = is_blank or last.startswith(_FIELDS) or any(field.startswith(last) for field in _FIELDS)
     if not may_be_field or len(head) == HEAD_LIMIT:
         return Text(said)
     if not final:

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from lib.errors import WebhookEmpty, WebhookFailed
 from lib.providers.base import TokenUsage
-from lib.providers.webhook_json import fault_of, objects_in, text_of, usage_of
+from lib.providers.webhook_json import fault_of, fields_of, objects_in, text_of, usage_of
 
 Shape = Literal["empty", "sse", "ndjson", "object", "array", "text", "html", "error"]
 """What a reply was understood as: nothing yet, an event stream, JSON line by line, JSON as a whole, bare text, a web
@@ -69,14 +69,15 @@ class Said:
             self.shape = "error"
             raise WebhookFailed(fault)
         self.usage = usage_of(value) or self.usage
-        match value:
-            case {"type": "item", "content": str(content)}:
+        told = fields_of(value)
+        match told.get("type"), told.get("content"):
+            case "item", str(content):
                 self._item(content)
-            case {"type": "begin"}:
+            case "begin", _:
                 self._begin()
-            case {"type": "end"}:
+            case "end", _:
                 self._is_open = False
-            case {"type": str(kind)} if kind.startswith("tool-call"):
+            case str(kind), _ if kind.startswith("tool-call"):
                 pass
             case _:
                 self._found(text_of(value))
