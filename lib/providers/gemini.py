@@ -19,11 +19,10 @@ from lib.providers.base import DEFAULTS, Chunk, Options, PromptMessage
 from lib.providers.bodies import beginning
 from lib.providers.faults import VendorFault, faults_as_ours
 from lib.providers.gemini_answer import GeminiReader, fault
+from lib.providers.models import GEMINI_VERSION
 from lib.settings import GEMINI_URL
 
 CONNECT_SECONDS: Final = 5.0
-VERSION: Final = "v1"
-"""Of the API: the one that Google's own client speaks."""
 
 _COLLECTIONS: Final = ("models/", "tunedModels/")
 _WISHES: Final = {
@@ -85,7 +84,7 @@ class GeminiProvider:
         """Return an answer that has begun, or raise the `VendorFault` that came instead."""
         response = await send(
             "POST",
-            f"{self._base_url}/{VERSION}/{_path(self._model)}:streamGenerateContent?alt=sse",
+            f"{self._base_url}/{GEMINI_VERSION}/{_path(self._model)}:streamGenerateContent?alt=sse",
             data=msgspec.json.encode(question),
             headers={
                 "Content-Type": "application/json",

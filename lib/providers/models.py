@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from lib.settings import Settings
 
-GEMINI_URL: Final = "https://generativelanguage.googleapis.com"
-"""Google's own client, which turns go through, speaks version 1 to it, so that is what is asked."""
+GEMINI_VERSION: Final = "v1"
+"""Of the API: the one that Google's own client speaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,18 @@ class ModelList:
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
-def model_lists(settings: Settings, *, gemini_url: str = GEMINI_URL) -> tuple[ModelList, ...]:
+def model_lists(settings: Settings) -> tuple[ModelList, ...]:
     """Return the lists of the providers that a turn may ask, each once, in their order of fallback."""
     entries = settings.providers or settings.configured_providers
     names = dict.fromkeys(entry.partition(":")[0] for entry in entries)
-    return tuple(_model_list(settings, name, gemini_url) for name in names)
+    return tuple(_model_list(settings, name) for name in names)
 
 
-def _model_list(settings: Settings, name: str, gemini_url: str) -> ModelList:
+def _model_list(settings: Settings, name: str) -> ModelList:
     if name == "gemini":
         key = settings.gemini_api_key.get_secret_value() if settings.gemini_api_key else ""
-        url, headers = f"{gemini_url}/v1/models?pageSize=1", {"x-goog-api-key": key}
-        return ModelList(name, url, "GEMINI_API_KEY", always=True, headers=headers)
+        url = f"{settings.gemini_base_url.rstrip('/')}/{GEMINI_VERSION}/models?pageSize=1"
+        return ModelList(name, url, "GEMINI_API_KEY", always=True, headers={"x-goog-api-key": key})
     if name == "vllm":
         return ModelList(name, _models(settings.vllm_endpoint or ""), "VLLM_ENDPOINT")
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""

@@ -15,7 +15,7 @@ from lib.health.probe import Unwell
 from lib.providers import get_providers
 from lib.providers.base import PromptMessage, Provider, Text
 from lib.providers.fallback import Fallback, Limits
-from lib.providers.models import GEMINI_URL, ModelList, model_lists
+from lib.providers.models import ModelList, model_lists
 from lib.settings import Settings
 from scripts.checkup.finding import PATIENCE, Finding, bounded
 
@@ -32,19 +32,18 @@ class _Models(msgspec.Struct):
     data: list[_Model] | None = None
 
 
-async def check_providers(settings: Settings, *, complete: bool, gemini_url: str = GEMINI_URL) -> list[Finding]:
+async def check_providers(settings: Settings, *, complete: bool) -> list[Finding]:
     """Return what there is to say of each provider.
 
     Args:
         settings: which they are.
         complete: whether each is asked for an answer of one word, which costs a few tokens.
-        gemini_url: where Gemini is.
     """
     entries = settings.providers or settings.configured_providers
     if not entries:
         said = "No model is configured, so no chat is answered: set OPENAI_API_KEY, GEMINI_API_KEY or VLLM_ENDPOINT."
         return [Finding("provider", "failed", said)]
-    lists = {listed.provider: listed for listed in model_lists(settings, gemini_url=gemini_url)}
+    lists = {listed.provider: listed for listed in model_lists(settings)}
     checks = [
         bounded(f"provider: {name}", _check(f"provider: {name}", lists[name], provider, complete=complete))
         for name, provider in zip((entry.partition(":")[0] for entry in entries), get_providers(settings), strict=True)

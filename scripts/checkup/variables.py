@@ -117,6 +117,7 @@ def _clear_text(settings: Settings) -> Iterator[Finding]:
     keyed = {
         "QDRANT_URL": (settings.qdrant_url, settings.qdrant_api_key),
         "OPENAI_BASE_URL": (settings.openai_base_url, settings.openai_api_key),
+        "GEMINI_BASE_URL": (settings.gemini_base_url, settings.gemini_api_key),
         "EMBEDDING_BASE_URL": (settings.embedding_base_url, settings.embedding_api_key),
         "OTEL_EXPORTER_OTLP_ENDPOINT": (settings.otel_exporter_otlp_endpoint, settings.otel_exporter_otlp_headers),
     }

@@ -5,16 +5,13 @@ make it faster.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from lib.providers.gemini import GeminiProvider
-from lib.providers.guarded import Guarded
 from tests.fixtures.people import Asker, someone
-from tests.fixtures.web import Deploy, Deployment
+from tests.fixtures.web import Deploy
 from tests.golden import gemini_answers, openai_answers, webhook_answers
 from tests.golden.recording import DIALECTS, MARKS, Dialect, Golden, Stream, opened, question, spelled
 from tests.golden.upstream import Answer, Reader, Upstream
@@ -49,15 +46,10 @@ async def test_a_model_behind_an_openai_compatible_endpoint(deploy: Deploy, upst
 
 @each(gemini_answers.ANSWERS)
 async def test_a_gemini_model(deploy: Deploy, upstream: Upstream, name: str) -> None:
-    parley = await deploy()
-    speaks_gemini(parley, upstream)
+    parley = await deploy(
+        providers=("gemini",), chat_model=None, gemini_api_key="a-key", GOOGLE_GEMINI_BASE_URL=upstream.url
+    )
     Golden("gemini", name).holds(await received(upstream, await someone(parley), gemini_answers.ANSWERS[name]))
-
-
-def speaks_gemini(parley: Deployment, upstream: Upstream) -> None:
-    """Have a Gemini model at this upstream answer: no setting names another server than Google's."""
-    provider = Guarded(GeminiProvider("a-key", "gemini-2.5-flash", upstream.url), ("gemini", None))
-    vars(parley.instance)["turn"] = replace(parley.instance.turn, providers=(provider,))
 
 
 @each(webhook_answers.ANSWERS)

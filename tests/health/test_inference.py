@@ -27,8 +27,8 @@ async def models() -> AsyncGenerator[ModelsServer]:
 
 
 def both(models: ModelsServer, *, key: str = KEY, openai_url: str | None = None) -> tuple[ModelList, ...]:
-    settings = make_settings(None, openai_url or models.openai_url, openai_api_key=key, gemini_api_key=key)
-    return model_lists(settings, gemini_url=models.url)
+    at = {"GEMINI_BASE_URL": models.url, "gemini_api_key": key}
+    return model_lists(make_settings(None, openai_url or models.openai_url, openai_api_key=key, **at))
 
 
 async def test_vendors_own_clients_ask_the_double_the_same(models: ModelsServer) -> None:

@@ -7,10 +7,12 @@ import pytest
 from lib.errors import NoProvider
 from lib.providers import get_providers
 from lib.settings import Settings
+from tests.doubles.gemini_server import GeminiServer
 from tests.doubles.openai_server import OpenAIServer
 from tests.providers.asking import ask
 
 ALL = {"OPENAI_API_KEY": "a", "GEMINI_API_KEY": "b", "VLLM_ENDPOINT": "http://127.0.0.1:9/v1"}
+GEMINI_URLS = ("GEMINI_BASE_URL", "GOOGLE_GEMINI_BASE_URL")
 
 
 @pytest.fixture
@@ -18,7 +20,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Make settings out of these variables alone."""
 
     def make(**variables: str) -> Settings:
-        for name in (*ALL, "OPENAI_BASE_URL", "PROVIDERS", "CHAT_MODEL"):
+        for name in (*ALL, "OPENAI_BASE_URL", *GEMINI_URLS, "PROVIDERS", "CHAT_MODEL"):
             monkeypatch.delenv(name, raising=False)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -56,6 +58,17 @@ async def test_the_settings_reach_the_endpoint(settings: Any, openai_double: Ope
     await ask(provider)
     (call,) = openai_double.calls
     assert (call.headers["Authorization"], call.body["model"]) == ("Bearer a-key", "mine")
+
+
+@pytest.mark.parametrize("name", GEMINI_URLS)
+async def test_gemini_is_asked_where_the_settings_say(settings: Any, gemini_double: GeminiServer, name: str) -> None:
+    (provider,) = get_providers(settings(**{"GEMINI_API_KEY": "a-key", name: gemini_double.url}))
+    await ask(provider)
+    (call,) = gemini_double.calls
+    assert (call.headers["x-goog-api-key"], call.path) == (
+        "a-key",
+        "/v1/models/gemini-2.5-flash:streamGenerateContent",
+    )
 
 
 async def test_a_keyless_endpoint_is_asked_for_its_model(settings: Any, openai_double: OpenAIServer) -> None:

@@ -369,8 +369,8 @@ async def test_a_model_that_the_provider_does_not_have(openai_double: OpenAIServ
 async def test_what_a_provider_may_answer(status: int, openai: str, gemini: str) -> None:
     runner = await serve(status)
     url = "http://{}:{}".format(*runner.addresses[0][:2])
-    settings = settings_of(None, url, gemini_api_key="k")
-    said = await found("provider", check_providers(settings, complete=False, gemini_url=url))
+    settings = settings_of(None, url, gemini_api_key="k", GEMINI_BASE_URL=url)
+    said = await found("provider", check_providers(settings, complete=False))
     assert said["provider: openai"][1].startswith(openai)
     assert said["provider: gemini"][1].startswith(gemini)
     await runner.cleanup()
