@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-MARK: Final = "~"
-"""The end of every token. It is nowhere else in an answer, is one byte, and no JSON spells it otherwise."""
+MARK: Final = "|"
+"""The end of every token. It is nowhere else in an answer, is one byte, no JSON spells it otherwise, and no Markdown
+begins with it, which Parley would hold back to see what it becomes."""
 
 _WORDS: Final = (
     *(" the", " of", " conversation", " a", " stream", " token", " keeps", " answer", " to", " documents", " with"),

@@ -110,7 +110,7 @@ async def test_a_refusal_is_an_error_by_its_status() -> None:
 
 
 async def test_a_connection_that_breaks_off_is_an_error() -> None:
-    async with scripted(HEAD + b"5\r\nab~cd\r\n", hangs_up=True) as url:
+    async with scripted(HEAD + b"5\r\nab%bcd\r\n" % MARK.encode(), hangs_up=True) as url:
         figures = await load(asked(url))
     assert (figures.tokens, figures.errors) == (1, {"a token missing": 1})
 
