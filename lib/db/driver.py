@@ -38,9 +38,9 @@ class Cursor(psycopg.AsyncRawCursor[tuple[Any, ...]]):
             Unauthenticated, Forbidden: the preface says so. The statement, behind the wall, did nothing.
         """
         connection = self.connection
-        preface = connection.preface if isinstance(connection, Driver) else None
-        if preface is None:
+        if not isinstance(connection, Driver) or connection.preface is None:
             return await super().execute(query, params, **options)
+        preface = connection.preface
         asking = psycopg.AsyncCursor(connection)
         try:
             async with connection.pipeline():

@@ -1,7 +1,7 @@
 """SQLAlchemy's engine, made for serverless functions behind a transaction-mode pooler such as Neon's.
 
-Few connections, no session state, no prepared statements where a pooler is in between, and no round trip spent on asking whether a connection still
-lives.
+Few connections, no session state, no prepared statements through a pooler, and no round trip spent on asking whether a
+connection still lives.
 """
 
 import os
