@@ -112,10 +112,9 @@ def body_of(stream: Sequence[Event]) -> bytes:
 
 
 @st.composite
-def _spelled(draw: st.DrawFn, value: object, *, always_space: bool = False) -> bytes:
+def _spelled(draw: st.DrawFn, value: object) -> bytes:
     """Spell a value as a frame, as any of the servers there are may do it."""
     compact, plain, space, end = draw(st.tuples(*[st.booleans()] * 4))
-    space = space or always_space
     text = json.dumps(value, ensure_ascii=plain, separators=(",", ":") if compact else None)
     newline = "\r\n" if end else "\n"
     return f"data:{' ' * space}{text}{newline}{newline}".encode()
@@ -187,7 +186,7 @@ def _parts(draw: st.DrawFn) -> Event:
     parts = [{"text": text} | ({"thought": True} if kind == REASONING else {}) for kind, text in told]
     candidate = {"content": {"parts": parts, "role": "model"}, "index": 0}
     return Event(
-        draw(_spelled({"candidates": [candidate], "modelVersion": "m"}, always_space=True)),
+        draw(_spelled({"candidates": [candidate], "modelVersion": "m"})),
         tuple(piece for piece in told if piece[1]),
     )
 
@@ -197,10 +196,10 @@ def _gemini_ends(draw: st.DrawFn) -> Event:
     reason = draw(st.sampled_from(["STOP", "STOP", "MAX_TOKENS", "SAFETY", "error"]))
     if reason == "error":
         error = {"code": 503, "message": "Oh.", "status": "UNAVAILABLE"}
-        return Event(draw(_spelled({"error": error}, always_space=True)), failure="ProviderError")
+        return Event(draw(_spelled({"error": error})), failure="ProviderError")
     usage = draw(st.none() | st.builds(TokenUsage, st.integers(0, 99), st.integers(0, 99)))
     value: dict[str, Any] = {"candidates": [{"content": {"parts": [{"text": ""}]}, "finishReason": reason}]}
     if usage:
         value["usageMetadata"] = {"promptTokenCount": usage.input_tokens, "candidatesTokenCount": usage.output_tokens}
     failure = "ProviderError" if reason == "SAFETY" else ""
-    return Event(draw(_spelled(value, always_space=True)), usage=usage, ends=not failure, failure=failure)
+    return Event(draw(_spelled(value)), usage=usage, ends=not failure, failure=failure)

@@ -16,6 +16,7 @@ from lib.http import close_http_session
 from lib.providers.base import Chunk, Provider, Text
 from lib.providers.completion import CompletionReader
 from lib.providers.gemini import GeminiProvider
+from lib.providers.gemini_answer import GeminiReader
 from lib.providers.openai import OpenAIProvider
 from lib.providers.sse import DataLines, Lines
 from lib.providers.webhook import WebhookProvider
@@ -69,6 +70,30 @@ def test_a_streamed_completion(data: st.DataObject, stream: list[Event]) -> None
     assert completion([body]) == told
     assert completion(one_by_one(body)) == told
     assert completion(data.draw(cuts(body))) == told
+
+
+def gemini(reads: Iterable[bytes]) -> Outcome:
+    """Return what is understood of an answer of Gemini's that arrives in these reads."""
+    reader, chunks = GeminiReader(), list[Chunk]()
+    reader.begin()
+    try:
+        for data in reads:
+            for chunk in reader.feed(data):
+                chunks.append(chunk)
+        chunks += reader.close()
+    except FAILURES as failure:
+        return outcome(chunks, reader.usage, failure)
+    return outcome(chunks, reader.usage)
+
+
+@given(data=st.data(), stream=gemini_events(), tail=st.sampled_from([b"", b": ping\n", b"id: 1\r\n", b"{oh\n", b"\r"]))
+def test_a_stream_of_gemini_s(data: st.DataObject, stream: list[Event], tail: bytes) -> None:
+    body = body_of(stream) + tail
+    told, whole = expected(stream), gemini([body])
+    assert (whole.said, whole.failure == "") == (told.said, told.failure == "")
+    assert whole.usage == told.usage or whole.failure
+    assert gemini(one_by_one(body)) == whole
+    assert gemini(data.draw(cuts(body))) == whole
 
 
 @given(data=st.data(), text=st.text(), thought=st.text(max_size=3), ends=st.booleans())
