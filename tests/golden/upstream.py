@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 Kind = Literal["text", "reasoning"]
 """What of an answer a reader sees at once. What else an upstream tells shows with the answer's end."""
@@ -42,9 +42,9 @@ class Answer:
     end: Literal["whole", "cut", "open"] = "whole"
 
 
-def answer(*reads: Read | bytes, **more: object) -> Answer:
+def answer(*reads: Read | bytes, **more: Any) -> Answer:
     """Return the answer of these reads; those that are bytes alone show nothing."""
-    return Answer(tuple(Read(read) if isinstance(read, bytes) else read for read in reads), **more)  # type: ignore[arg-type]
+    return Answer(tuple(Read(read) if isinstance(read, bytes) else read for read in reads), **more)
 
 
 class Reader:
