@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from itertools import groupby
 from typing import Final
 
@@ -12,8 +11,6 @@ from lib.providers.base import Reasoning, Text
 
 TICK: Final = 1 / 60
 """Seconds between two reads of an answer that is under way: a picture of most screens."""
-ENOUGH: Final = 64 * 1024
-"""Bytes with which nobody waits for more."""
 
 
 class Arrivals:
@@ -21,7 +18,7 @@ class Arrivals:
 
     A model may write a token every few milliseconds, each in a packet of its own, and the way of a packet, from the
     wake-up to the frame that we send, costs many times what its token does. So what arrives within a `TICK` is read as
-    one, and a client has fewer frames to draw.
+    one, and a client has fewer frames to draw. Meanwhile it is in aiohttp's buffer, whose bound holds the model back.
     """
 
     def __init__(self, content: aiohttp.StreamReader) -> None:
@@ -30,25 +27,26 @@ class Arrivals:
         self._due = 0.0
 
     async def read(self, *, at_once: bool = False) -> bytes:
-        """Wait for the next bytes, and for those that follow them within the `TICK`; there are none at the body's end.
-
-        What has arrived is returned also when the connection is lost behind it, which the next call tells.
+        """Wait for the next bytes, a `TICK` after the last at the earliest; there are none at the body's end.
 
         Args:
-            at_once: whether a reader waits for the first of them, as before the first token and after the last.
+            at_once: whether somebody waits for the first of them, as before the first token and after the last.
 
         Raises:
             aiohttp.ClientError: the connection was lost.
         """
         clock = asyncio.get_running_loop().time
-        data = await self._content.readany()
-        if data and not at_once and clock() < self._due:
-            with suppress(TimeoutError, aiohttp.ClientError):
-                async with asyncio.timeout_at(self._due):
-                    while len(data) < ENOUGH and (more := await self._content.readany()):
-                        data += more
+        if not at_once and (early := self._due - clock()) > 0 and not self._content.is_eof():
+            await asyncio.sleep(early)
+        data = self._left() or await self._content.readany()
         self._due = clock() + TICK
         return data
+
+    def _left(self) -> bytes:
+        """Return what came before the connection was lost: every public method tells of the loss first."""
+        if self._content.exception() is None:
+            return b""
+        return self._content._read_nowait(-1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def joined(pieces: Sequence[Text | Reasoning]) -> Iterator[Text | Reasoning]:
