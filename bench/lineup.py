@@ -130,7 +130,7 @@ class Starter:
 
     def app(self, name: str, **environment: str) -> tuple[str, int]:
         """Start an ASGI app."""
-        command = [sys.executable, "-m", "uvicorn", name, "--loop", "uvloop", "--http", "httptools"]
+        command = [sys.executable, "-m", "uvicorn", name, "--loop", "asyncio", "--http", "httptools"]
         return self.run(*command, "--port", "{port}", **environment)
 
     def parley(self, database_url: str, **environment: str) -> tuple[str, int]:

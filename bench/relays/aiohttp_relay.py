@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from typing import Final
 
 import aiohttp
-import uvloop
 from aiohttp import web
 
 UPSTREAM: Final = os.environ["UPSTREAM"]
@@ -36,7 +35,7 @@ def main() -> None:
     app = web.Application()
     app.cleanup_ctx.append(session)
     app.router.add_post("/{path:.*}", relay)
-    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), loop=uvloop.new_event_loop(), print=None)
+    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
 
 
 if __name__ == "__main__":
