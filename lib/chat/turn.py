@@ -20,7 +20,7 @@ from lib.chat.prompt import build_prompt
 from lib.chat.report import FIRST_TOKEN, model_call
 from lib.chat.request import Course, TurnDeps, TurnRequest
 from lib.errors import NoProvider, ProviderError, RetrievalUnavailable
-from lib.providers.base import DEFAULTS, PromptMessage, Reasoning, Text, TokenUsage
+from lib.providers.base import DEFAULTS, Chunk, PromptMessage, Reasoning, Text, TokenUsage
 from lib.providers.fallback import AnswerStopped, Fallback
 from lib.turns import Begun, SaidMessage, TurnRecord
 
@@ -168,22 +168,32 @@ async def _answer(
     provider = Fallback(who.providers, deps.limits, began=progress.started_at, again=not who.is_webhook)
     progress.asks(provider)
     with model_call(provider, progress) as span:
-        async with aclosing(provider.stream(prompt, who.options)) as chunks:
-            async for chunk in chunks:
-                if progress.begins(provider.model):
-                    span.add_event(FIRST_TOKEN)
-                match chunk:
-                    case Text(text):
-                        if shown := progress.said(text):
-                            yield shown
-                    case Reasoning(text):
-                        yield progress.thought(text)
-                    case TokenUsage(read, written):
-                        progress.usage = Usage(read, written)
-                        yield progress.usage
-                    case _:
-                        assert_never(chunk)
+        try:
+            async with aclosing(provider.stream(prompt, who.options)) as chunks:
+                async for chunk in chunks:
+                    if progress.begins(provider.model):
+                        span.add_event(FIRST_TOKEN)
+                    if (event := _told(chunk, progress)) is not None:
+                        yield event
+        except Exception:
+            if rest := progress.ended():  # it was said, and is kept
+                yield rest
+            raise
         if rest := progress.ended():
             yield rest
         if not progress.text:
             raise ProviderError("The model gave no answer.")
+
+
+def _told(chunk: Chunk, progress: Progress) -> TurnEvent | None:
+    """Note a piece of the answer, and return what its reader is told of it, if anything yet."""
+    match chunk:
+        case Text(text):
+            return progress.said(text)
+        case Reasoning(text):
+            return progress.thought(text)
+        case TokenUsage(read, written):
+            progress.usage = Usage(read, written)
+            return progress.usage
+        case _:
+            assert_never(chunk)
