@@ -5,7 +5,7 @@ from typing import Final
 import aiohttp
 
 BODY_LIMIT: Final = 64 * 1024
-"""Bytes read of an error."""
+"""Bytes read of an error, or of a list of models."""
 
 
 async def beginning(response: aiohttp.ClientResponse) -> bytes:

@@ -15,6 +15,7 @@ from lib.errors import ProviderError
 from lib.http import Send, send
 from lib.providers.arrivals import Arrivals
 from lib.providers.base import DEFAULTS, Chunk, Options, PromptMessage
+from lib.providers.bodies import beginning
 from lib.providers.completion import CompletionReader
 from lib.providers.faults import VendorFault, faults_as_ours
 from lib.providers.question import Dialect
@@ -22,8 +23,6 @@ from lib.providers.question import Dialect
 CONNECT_SECONDS: Final = 5.0
 MODELS_SECONDS: Final = 10.0
 FAREWELL_SECONDS: Final = 1.0
-BODY_LIMIT: Final = 64 * 1024
-"""Bytes read of an error or of a list of models."""
 
 UNNAMED: Final = "(not named)"
 """In the log, a model that the endpoint chooses. Its URL may hold a password."""
@@ -93,14 +92,14 @@ class OpenAIProvider:
             response = await self._request("POST", "/chat/completions", question)
             if response.status == 200:
                 return response
-            body = await _body(response)
+            body = await beginning(response)
             if response.status not in {400, 422} or not self._dialect.learns(question, body):
                 raise VendorFault.read(body, status=response.status, retry_after=response.headers.get("Retry-After"))
 
     async def _first_model(self) -> str:
         async with asyncio.timeout(MODELS_SECONDS):
             response = await self._request("GET", "/models")
-            body = await _body(response)
+            body = await beginning(response)
         if response.status != 200:
             raise VendorFault.read(body, status=response.status)
         models = msgspec.json.decode(body, type=_Models).data
@@ -129,14 +128,3 @@ async def _read(arrivals: Arrivals, farewell: float | None, *, at_once: bool) ->
             return await arrivals.read(at_once=at_once)
     except (TimeoutError, aiohttp.ClientError):
         return b""
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """Read a short body, as far as `BODY_LIMIT`, and let the connection go."""
-    body = bytearray()
-    try:
-        while len(body) < BODY_LIMIT and (data := await response.content.readany()):
-            body += data
-    finally:
-        response.close()
-    return bytes(body[:BODY_LIMIT])
