@@ -53,6 +53,7 @@ def test_it_works_from_any_folder_and_says_what_it_did(empty_database_url: str, 
             "007: Say of each message which one it follows: those written before conversations could branch follow the"
             " one before."
         ),
+        "008: Let the walls around conversations and messages lead to no index, and count for half of what is there.",
         "The default team is 'default'.",
     ]
 

@@ -89,13 +89,22 @@ async def test_a_refusal_comes_as_a_status_before_any_frame(parley: Deployment) 
     assert (response.status_code, response.json()["code"]) == (404, "conversation_not_found")
 
 
-async def leave_after_the_first_frame(parley: Deployment, upstream: OpenAIServer) -> Call:
-    """Ask as a client that goes away once it has read something; return the model's side of it."""
+async def read_until(response: httpx.Response, said: str) -> None:
+    """Read a stream until it has said this, in whichever frame."""
+    read = ""
+    async for piece in response.aiter_text():
+        read += piece
+        if said in read:
+            return
+
+
+async def leave_after(said: str, parley: Deployment, upstream: OpenAIServer) -> Call:
+    """Ask as a client that goes away once it has read this; return the model's side of it."""
     async with (
         httpx.AsyncClient(base_url=parley.url) as client,
         client.stream("POST", "/api/v1/chat/stream", json=question("Count")) as response,
     ):
-        await anext(response.aiter_text())
+        await read_until(response, said)
     return upstream.calls[0]
 
 
@@ -104,7 +113,7 @@ async def test_a_client_that_leaves_stops_the_model_and_what_arrived_is_kept(
 ) -> None:
     parley = await deploy(disconnect="cancel")
     openai_double.play(Script.saying("One two three four", stall_at=2))
-    call = await leave_after_the_first_frame(parley, openai_double)
+    call = await leave_after("two", parley, openai_double)
     async with asyncio.timeout(2):
         await call.gone.wait()
         stored: list[dict[str, Any]] = []
@@ -122,7 +131,7 @@ async def test_a_turn_under_way_when_the_server_shuts_down_is_kept_as_interrupte
 ) -> None:
     openai_double.play(Script.saying("Eight nine ten", stall_at=2))
     async with parley.client.stream("POST", "/api/v1/chat/stream", json=question("Count")) as response:
-        await anext(response.aiter_text())
+        await read_until(response, "nine")
         await parley.instance.close()
         stored = await rows(
             "SELECT id FROM messages WHERE status = 'interrupted' AND parts #>> '{0,text}' = 'Eight nine'"
