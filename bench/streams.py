@@ -3,8 +3,8 @@
     make bench ONLY=streams [ROUNDS=5] [STREAMS=1,10,50,200]
 
 Every relay is one process on a core of its own; the model (`bench/model.py`), the load (`bench/load.py`) and Postgres
-share the other. All run on the same Python, asyncio's own loop and httptools, as functions are deployed (aiohttp's
-server has a parser of its own; LiteLLM's packages are its own). Each round takes every relay in turn; the median of the
+share the other. All run on the same Python and asyncio's own loop; uvicorn parses with httptools (aiohttp's server has
+a parser of its own; LiteLLM's packages are its own). Each round takes every relay in turn; the median of the
 rounds counts.
 
 Parley's turn is the deployed function's: each stream is somebody else who is signed in, in a conversation of 20
