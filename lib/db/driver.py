@@ -1,102 +1,48 @@
-"""psycopg, with a preface ahead of a statement."""
+"""psycopg's connection, which has a preface go ahead of a tenant's statement."""
 
-from typing import Any, Final, NamedTuple, Self
+from collections.abc import Sequence
+from typing import Any, Final, Self
 
 import psycopg
-from psycopg.abc import Params
 from psycopg.pq import TransactionStatus
 
+from lib.db.exchange import Asked, Exchange, Said
 from lib.db.tenant import Preface
-
-PREPARED: Final = 2
-"""Times a statement is sent before it is prepared: a function's first are not worth it."""
-
-
-class Cursor(psycopg.AsyncRawCursor[tuple[Any, ...]]):
-    """Sends the connection's preface, if it has one, and the statement in one pipeline: one round trip for both.
-
-    Statements come as they go to the server, with `$1` for a parameter: to look for others in a long text, each time,
-    costs more than to send it.
-    """
-
-    @property
-    def description(self) -> Any:
-        """The columns' names and types, all that SQLAlchemy reads. psycopg finds out much more, each time."""
-        result = self.pgresult
-        if result is None or not result.nfields:
-            return None
-        encoding = self.connection.info.encoding
-        return [
-            ((result.fname(at) or b"").decode(encoding), result.ftype(at), None, None, None, None, None)
-            for at in range(result.nfields)
-        ]
-
-    async def execute(self, query: Any, params: Params | None = None, **options: Any) -> Self:
-        """Run a statement.
-
-        Raises:
-            Unauthenticated, Forbidden: the preface says so. The statement, behind the wall, did nothing.
-        """
-        connection = self.connection
-        if not isinstance(connection, Driver) or connection.preface is None:
-            return await super().execute(query, params, **options)
-        preface = connection.preface
-        asking = psycopg.AsyncCursor(connection)
-        try:
-            async with connection.pipeline():
-                await asking.execute(preface.sql.encode(), preface.parameters)
-                await super().execute(query, params, **options)
-        except psycopg.Error:
-            # A write that the wall refused: what the preface found is the reason.
-            if asking.pgresult is not None and asking.pgresult.ntuples:
-                preface.judge((await _found(asking)).role)
-            raise
-        found = await _found(asking)
-        connection.is_served_by(found.server)
-        preface.judge(found.role)
-        return self
-
-    async def executemany(self, *arguments: Any, **options: Any) -> None:
-        """Run a statement for many parameters: never for a tenant, since each would need its preface."""
-        self._refuse_a_tenant()
-        await super().executemany(*arguments, **options)
-
-    def stream(self, *arguments: Any, **options: Any) -> Any:
-        """Read a result row by row: never for a tenant, likewise."""
-        self._refuse_a_tenant()
-        return super().stream(*arguments, **options)
-
-    def copy(self, *arguments: Any, **options: Any) -> Any:
-        """Copy rows in or out: never for a tenant, likewise."""
-        self._refuse_a_tenant()
-        return super().copy(*arguments, **options)
-
-    def _refuse_a_tenant(self) -> None:
-        if isinstance(self.connection, Driver) and self.connection.preface is not None:
-            raise psycopg.NotSupportedError("a tenant's statement goes by execute, which takes its preface along")
 
 
 class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
-    """A connection whose next statement may have a preface.
+    """A connection that sends a statement and its preface as one: one round trip for both.
 
-    It has statements prepared from the third time on, where one server answers all of them: that spares Postgres most
-    of a turn's work, which is to understand and to plan it. A pooler in transaction mode gives each transaction another
+    It has statements prepared that come again, where one server answers all of them: that spares Postgres most of a
+    turn's work, which is to understand and to plan it. A pooler in transaction mode gives each transaction another
     server, and is known by naming another process at the log-in than the one that answers.
     """
 
-    preface: Preface | None = None
-
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        """Have every cursor look for the preface."""
+        """Take the connection that libpq has made."""
         super().__init__(*arguments, **options)
-        self.cursor_factory = Cursor
+        self._exchange = Exchange(self)
+        self._prepares = False
 
-    def is_served_by(self, server: int) -> None:
-        """Take note of the process that has answered."""
-        self.prepare_threshold = PREPARED if server == self.pgconn.backend_pid else None
+    async def ask(self, statement: Asked, preface: Preface | None, *, ahead: Sequence[Asked] = ()) -> Said:
+        """Run a statement, behind its preface, if it has one, and `ahead` of that what is to hold for both.
+
+        Raises:
+            Unauthenticated, Forbidden: the preface says so. The statement, behind the wall, did nothing.
+            psycopg.Error: the server refuses the statement, or is gone.
+        """
+        asked = (*ahead, statement) if preface is None else (*ahead, preface.asked, statement)
+        async with self.lock:
+            *before, told = await self.wait(self._exchange.ask(*asked, prepares=self._prepares))
+        found = [_unless_error(each) for each in before]
+        if preface is not None:  # of a write that the wall refused, what the preface found is the reason
+            role, server, *_ = found[-1].rows[0]
+            self._prepares = server == self.pgconn.backend_pid
+            preface.judge(role)
+        return _unless_error(told)
 
     async def rollback(self) -> None:
-        """Roll back, where there is anything to roll back: SQLAlchemy asks twice for each statement."""
+        """Roll back, where there is anything to roll back: SQLAlchemy asks twice for each connection it gives back."""
         if self.pgconn.transaction_status != TransactionStatus.IDLE:
             await super().rollback()
 
@@ -111,6 +57,12 @@ class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
             return await super().connect(*arguments, **options)
         except BaseException as error:
             raise error.with_traceback(None)  # noqa: B904 - it is the same
+
+
+def _unless_error(said: Said | psycopg.Error) -> Said:
+    if isinstance(said, psycopg.Error):
+        raise said
+    return said
 
 
 def is_unfit(error: BaseException | None) -> bool:
@@ -131,16 +83,3 @@ _UNFIT: Final = (
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedColumn,
 )
-
-
-class _Found(NamedTuple):
-    """What a preface finds: the asker's role, none where the credential does not hold, and who answers."""
-
-    role: str | None
-    server: int
-
-
-async def _found(asking: psycopg.AsyncCursor[tuple[Any, ...]]) -> _Found:
-    row = await asking.fetchone()
-    assert row is not None  # noqa: S101 - a preface gives one row
-    return _Found(row[0], row[1])

@@ -97,13 +97,10 @@ class Errand:
             raise self._away("no connection came free", waited=self.left > BUDGET - WAIT - LATE) from None
         self._timer = asyncio.get_running_loop().call_later(self.left, self._give_up)
 
-    async def connect(self) -> sqlalchemy.Connection:
-        """Return a connection of the pool's, or a new one.
-
-        Raises:
-            DatabaseUnavailable: there is none to be had.
-        """
-        self._core = await self.do(self._connect())
+    async def connection(self) -> sqlalchemy.Connection:
+        """Return this errand's connection: one of the pool's, or a new one. To be called by what it is to `do`."""
+        if self._core is None:
+            self._core = await self._connect()
         return self._core
 
     async def do[T](self, work: Coroutine[Any, Any, T]) -> T:
@@ -133,10 +130,8 @@ class Errand:
 
     async def _end(self) -> None:
         try:
-            if self._work is not None:
+            if self._work is not None and not self._work.done():
                 await asyncio.wait((self._work,))
-                if not self._work.cancelled() and self._work.exception() is None and self._core is None:
-                    self._core = self._work.result()
             if self._core is not None:  # giving back what has a transaction open asks the server, too
                 await self._judged(greenlet_spawn(self._core.close))
         finally:

@@ -4,18 +4,23 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 import psycopg
-import sqlalchemy
-from sqlalchemy import CursorResult, Executable, text
+from sqlalchemy import Dialect, Executable
+from sqlalchemy.engine import IteratorResult
+from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import CompilerElement
 from sqlalchemy.util import greenlet_spawn
 
 from lib.breaker import Breaker
 from lib.db.driver import Driver, is_unfit
 from lib.db.engine import make_engine
 from lib.db.errand import Errand, Way
+from lib.db.exchange import Asked, Said
 from lib.db.places import Places
 from lib.db.tenant import Preface, Reach
 from lib.errors import DatabaseUnavailable, ReportTooLong
@@ -28,21 +33,49 @@ FAREWELL: Final = 0.5
 """Of a report's budget, seconds for the server to say that it gave up."""
 
 
+class Rows(IteratorResult[*tuple[Any, ...]]):
+    """What a statement returned, all of it at hand.
+
+    Attributes:
+        rowcount: how many rows it returned or touched.
+    """
+
+    def __init__(self, said: Said) -> None:
+        super().__init__(_named(said.columns), iter(said.rows))
+        self.rowcount = said.rowcount
+
+
+@lru_cache(maxsize=256)
+def _named(columns: tuple[str, ...]) -> SimpleResultMetaData:
+    return SimpleResultMetaData(columns)
+
+
+@lru_cache(maxsize=512)
+def _compiled(statement: Executable, dialect: Dialect) -> tuple[bytes, tuple[str, ...], dict[str, Any]]:
+    """Return a statement as Postgres has it, the names of its parameters in their order, and the values it came with.
+
+    A statement is a constant of its module, or is made anew and then not found here.
+    """
+    assert isinstance(statement, CompilerElement)  # noqa: S101 - what is executable and is not, is no statement
+    compiled = statement.compile(dialect=dialect)
+    assert isinstance(compiled, SQLCompiler)  # noqa: S101 - there are others for DDL
+    return str(compiled).encode(), tuple(compiled.positiontup or ()), dict(compiled.params)
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A connection on which each statement commits itself.
 
-    It is what `sqlalchemy.ext.asyncio` would give, less the ORM, which that package imports and we never use
-    (`docs/decisions/cold-start.md`). As there, SQLAlchemy's own code runs in a greenlet, and waits in the event loop.
+    SQLAlchemy writes statements, keeps connections, and names rows and faults. What it does besides around each
+    statement took as long as all of that, so a statement goes to psycopg from here
+    (`docs/decisions/streamed-token.md`).
     """
 
-    core: sqlalchemy.Connection
     errand: Errand
     preface: Preface | None
+    is_report: bool = False
 
-    async def execute(
-        self, statement: Executable, parameters: Mapping[str, Any] | None = None
-    ) -> CursorResult[*tuple[Any, ...]]:
+    async def execute(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Rows:
         """Run a statement and return its result, all rows at hand.
 
         A statement that is begun is brought to its end, also when whoever waits for it is cancelled.
@@ -52,24 +85,42 @@ class Connection:
             Forbidden: the asker's role is not enough, likewise.
             DatabaseUnavailable: no answer came. The statement may have been heard.
         """
-        return await self.errand.do(self._execute(statement, parameters))
+        return await self.errand.do(self._execute(statement, parameters or {}))
 
-    async def _execute(
-        self, statement: Executable, parameters: Mapping[str, Any] | None
-    ) -> CursorResult[*tuple[Any, ...]]:
-        driver: Any = self.core.connection.driver_connection
+    async def _execute(self, statement: Executable, parameters: Mapping[str, Any]) -> Rows:
+        core = await self.errand.connection()
+        driver = core.connection.driver_connection
         assert isinstance(driver, Driver)  # noqa: S101 - the engine makes no others
-        driver.preface = self.preface
+        sql, names, own = _compiled(statement, core.dialect)
+        values = {**own, **parameters}
         try:
-            result = await greenlet_spawn(self.core.execute, statement, parameters)
-        finally:
-            driver.preface = None
+            said = await driver.ask((sql, [values[name] for name in names]), self.preface, ahead=self._ahead())
+        except psycopg.Error as error:
+            if driver.closed:
+                await greenlet_spawn(core.invalidate, error)
+            raise _fault(error, sql, core.dialect, lost=driver.closed) from error
         self.errand.answered()
-        return result
+        return Rows(said)
+
+    def _ahead(self) -> tuple[Asked, ...]:
+        if not self.is_report:
+            return ()
+        seconds = min(REPORT, self.errand.left - FAREWELL)
+        return ((_OF_A_REPORT, (str(max(1, int(seconds * 1000))),)),)
 
     def without_preface(self) -> "Connection":
         """Return the same connection for what is no tenant's, such as the beginning of a transaction."""
         return replace(self, preface=None)
+
+
+def _fault(error: psycopg.Error, sql: bytes, dialect: Dialect, *, lost: bool) -> Exception:
+    """Return an error of the driver's as SQLAlchemy's."""
+    return DBAPIError.instance(
+        *(sql.decode(), None, error, psycopg.Error),
+        hide_parameters=True,
+        connection_invalidated=lost,
+        dialect=dialect,
+    )
 
 
 class Database:
@@ -116,7 +167,7 @@ class Database:
             errand = Errand(self._way, call)
             await errand.take_place()
             try:
-                yield Connection(await errand.connect(), errand, reach.preface())
+                yield Connection(errand, reach.preface())
             except DBAPIError as error:
                 if not is_unfit(error.orig):
                     raise
@@ -137,10 +188,7 @@ class Database:
         """
         try:
             async with self.one_statement(reach) as connection:
-                own = connection.without_preface()
-                await own.execute(_begin_report(min(REPORT, connection.errand.left - FAREWELL)))
-                yield connection
-                await own.execute(_END_REPORT)
+                yield replace(connection, is_report=True)
         except OperationalError as error:
             if not isinstance(error.orig, psycopg.errors.QueryCanceled):
                 raise
@@ -154,10 +202,6 @@ class Database:
             await greenlet_spawn(self._way.engine.dispose)
 
 
-def _begin_report(seconds: float) -> Executable:
-    milliseconds = max(1, int(seconds * 1000))
-    begin = text(f"BEGIN READ ONLY; SET LOCAL statement_timeout = {milliseconds}")
-    return begin.execution_options(no_parameters=True)  # one message of several statements must hold none
-
-
-_END_REPORT = text("COMMIT")
+_OF_A_REPORT: Final = b"""
+    SELECT set_config('statement_timeout', CAST($1 AS text), true), set_config('transaction_read_only', 'on', true)
+"""

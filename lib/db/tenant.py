@@ -7,7 +7,7 @@ statement then sees no row and can write none, and the caller is told why.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from lib.errors import Forbidden, Unauthenticated
@@ -40,12 +40,10 @@ class Tenant:
     def preface(self) -> "Preface":
         """Return what goes ahead of a statement of this tenant."""
         asker = self.asked_by
-        parameters: dict[str, Any] = {"team": self.team_id}
         if asker is None:
-            return Preface(_WALL, parameters, None)
-        found = {"user": asker.user_id, "session": asker.session_id, "key": asker.key_id}
-        roles = ["admin"] if asker.admin else ["guest", "user", "admin"]
-        return Preface(_of(asker), parameters | found | {"roles": roles}, tuple(roles))
+            return Preface((_WALL, (self.team_id,)), None)
+        statements, by = _looked_up(asker)
+        return Preface((statements[asker.admin], (self.team_id, *by)), _ADMIN if asker.admin else _ANYBODY)
 
 
 class EveryTeam:
@@ -67,10 +65,12 @@ for all."""
 
 @dataclass(frozen=True, slots=True)
 class Preface:
-    """A statement for psycopg that goes ahead of another, and the roles that may ask for the other, None for any."""
+    """A statement that goes ahead of another, with its parameters, and the roles that may ask the other, None for any.
 
-    sql: str
-    parameters: dict[str, Any]
+    It gives one row: the asker's role, none where the credential does not hold, and the server's process.
+    """
+
+    asked: tuple[bytes, tuple[UUID | None, ...]]
     roles: tuple[str, ...] | None
 
     def judge(self, role: str | None) -> None:
@@ -88,12 +88,17 @@ class Preface:
             raise Forbidden
 
 
-def _of(asker: Asker) -> str:
+_ADMIN: Final = ("admin",)
+_ANYBODY: Final = ("guest", "user", "admin")
+
+
+def _looked_up(asker: Asker) -> tuple[tuple[bytes, bytes], tuple[UUID | None, ...]]:
+    """Return the statements that look an asker up, for anybody and for an administrator, and by what they do."""
     if asker.session_id is not None:
-        return _SESSION
+        return _SESSION, (asker.user_id, asker.session_id)
     if asker.key_id is not None:
-        return _KEY
-    return _GUEST if asker.user_id is None else _USER
+        return _KEY, (asker.user_id, asker.key_id)
+    return (_GUEST, ()) if asker.user_id is None else (_USER, (asker.user_id,))
 
 
 # When it plans, Postgres does not know whose rows the policy lets through, and takes each team for one of middle size.
@@ -107,38 +112,49 @@ _TAKEN_ON: Final = """
 """
 _WALL: Final = f"""
     SELECT CAST(NULL AS text), {_TAKEN_ON}
-    FROM (SELECT set_config('parley.team_id', CAST(%(team)s AS text), true) OFFSET 0) AS named
-"""  # noqa: S608 - constants of this module
-_NAMED: Final = """
-    SELECT named.role, {taken_on}
-    FROM (
-        SELECT asked.role, set_config(
-            'parley.team_id', CASE WHEN asked.role = ANY (%(roles)s) THEN CAST(%(team)s AS text) ELSE '' END, true
-        )
-        FROM (SELECT ({found}) AS role OFFSET 0) AS asked OFFSET 0
-    ) AS named
-"""
-_GUEST: Final = _NAMED.format(taken_on=_TAKEN_ON, found="SELECT 'guest' FROM teams WHERE id = %(team)s AND is_active")
-_FOUND_USER: Final = """
-    SELECT users.role FROM users JOIN teams ON teams.id = users.team_id {beside}
-    WHERE users.id = %(user)s AND users.team_id = %(team)s AND users.is_active AND teams.is_active
-"""
-_USER: Final = _NAMED.format(taken_on=_TAKEN_ON, found=_FOUND_USER.format(beside=""))
-_SESSION: Final = _NAMED.format(
-    taken_on=_TAKEN_ON,
-    found=_FOUND_USER.format(
+    FROM (SELECT set_config('parley.team_id', CAST($1 AS text), true) OFFSET 0) AS named
+""".encode()  # noqa: S608 - constants of this module
+
+
+def _named(found: str) -> tuple[bytes, bytes]:
+    """Return the preface of an asker whose role a query finds: for anybody, and for an administrator."""
+    anybody, admin = (
+        f"""
+        SELECT named.role, {_TAKEN_ON}
+        FROM (
+            SELECT asked.role, set_config(
+                'parley.team_id', CASE WHEN {holds} THEN CAST($1 AS text) ELSE '' END, true
+            )
+            FROM (SELECT ({found}) AS role OFFSET 0) AS asked OFFSET 0
+        ) AS named
+        """.encode()  # noqa: S608 - constants of this module
+        for holds in ("asked.role IS NOT NULL", "asked.role = 'admin'")
+    )
+    return anybody, admin
+
+
+def _account(*, beside: str = "") -> str:
+    return f"""
+        SELECT users.role FROM users JOIN teams ON teams.id = users.team_id {beside}
+        WHERE users.id = $2 AND users.team_id = $1 AND users.is_active AND teams.is_active
+    """  # noqa: S608 - constants of this module
+
+
+_GUEST: Final = _named("SELECT 'guest' FROM teams WHERE id = $1 AND is_active")
+_USER: Final = _named(_account())
+_SESSION: Final = _named(
+    _account(
         beside="""
-            JOIN sessions ON sessions.id = %(session)s AND sessions.user_id = users.id
+            JOIN sessions ON sessions.id = $3 AND sessions.user_id = users.id
                 AND sessions.revoked_at IS NULL AND sessions.expires_at > now()
         """
-    ),
+    )
 )
-_KEY: Final = _NAMED.format(
-    taken_on=_TAKEN_ON,
-    found=_FOUND_USER.format(
+_KEY: Final = _named(
+    _account(
         beside="""
-            JOIN api_keys ON api_keys.id = %(key)s AND api_keys.user_id = users.id AND api_keys.revoked_at IS NULL
+            JOIN api_keys ON api_keys.id = $3 AND api_keys.user_id = users.id AND api_keys.revoked_at IS NULL
                 AND (api_keys.expires_at IS NULL OR api_keys.expires_at > now())
         """
-    ),
+    )
 )

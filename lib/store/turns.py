@@ -3,18 +3,19 @@
 Each function is one statement, so that it costs one round trip and holds no lock while a model thinks.
 """
 
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import text
 
-from lib.agents.agent import COLUMNS, Agent
+from lib.agents.agent import COLUMNS
+from lib.db.begun import agent_of, allowance_of, history_of, hosts_of, reason_of, taken_by
 from lib.db.branching import ALONG_PATH, LEAVES_PATH, MOVES_PATH
-from lib.db.limits import HIT, WITHIN, Allowance, Hit, Taken, hit_parameters, judge
+from lib.db.limits import HIT, WITHIN, Hit, hit_parameters
 from lib.db.messages import in_order, stretch
 from lib.db.session import Connection
-from lib.errors import AgentNotFound, AgentUnavailable, ConversationBusy, ConversationNotFound, MessageNotFound
-from lib.turns import Begun, KeyTaken, MadeTooEarly, Moved, Repeat, SaidMessage, TurnRecord, title_of
+from lib.errors import AgentNotFound
+from lib.turns import Begun, KeyTaken, TurnRecord, title_of
 
 
 async def begin(connection: Connection, turn: TurnRecord, *, busy: float, hit: Hit | None = None) -> Begun:
@@ -34,10 +35,10 @@ async def begin(connection: Connection, turn: TurnRecord, *, busy: float, hit: H
     """
     parameters = _parameters(turn, busy, hit) | {"agent_id": turn.agent_id}
     row = (await connection.execute(_BEGIN, parameters)).one()
-    allowance = _allowance(hit, row.hits, row.seconds_left)
+    allowance = allowance_of(row, hit)
     if not row.found:
-        raise AgentNotFound if turn.agent_id and row.agent_id is None else KeyTaken(_taken_by(row, turn))
-    return Begun(allowance=allowance, agent=_agent(row), hosts=_hosts(row), untitled=True)
+        raise AgentNotFound if turn.agent_id and row.agent_id is None else KeyTaken(taken_by(row, turn))
+    return Begun(allowance=allowance, agent=agent_of(row), hosts=hosts_of(row), untitled=True)
 
 
 async def continue_(
@@ -60,58 +61,11 @@ async def continue_(
     if turn.branch:
         parameters |= {"branch_at": turn.branch.message_id}
     statement = {None: _CONTINUE, "edit": _EDIT, "regenerate": _REGENERATE}[turn.branch and turn.branch.kind]
-    rows = (await connection.execute(statement, parameters)).all()
-    first = rows[0]
-    allowance = _allowance(hit, first.hits, first.seconds_left)
-    if not first.found:
-        raise _reason(first, turn)
-    history = tuple(SaidMessage(row.role, row.said, row.created_at) for row in rows if row.said)
-    return Begun(history, allowance, _agent(first), _hosts(first), first.question, first.untitled)
-
-
-def _reason(row: Any, turn: TurnRecord) -> Exception:
-    """Return why a turn was not begun in a conversation that a row tells of."""
-    if row.taken_answer_id is not None:
-        return KeyTaken(_taken_by(row, turn))
-    if not row.known:
-        return ConversationNotFound()
-    if not row.placed:
-        return MessageNotFound()
-    if not row.answerable:
-        return AgentUnavailable()
-    if not row.busy and row.newest is not None and row.newest >= turn.question_id:
-        return MadeTooEarly(row.newest)
-    if row.busy:
-        return ConversationBusy(retry_after=1)
-    return KeyTaken() if row.key_taken else Moved()
-
-
-def _taken_by(row: Any, turn: TurnRecord) -> tuple[Repeat, bool] | None:
-    """Return the turn that has this one's key, if it began, and whether it asked the same."""
-    if turn.key is None or not row.taken_began:
-        return None
-    return Repeat(row.taken_conversation_id, row.taken_answer_id), bytes(row.taken_body_hash) == turn.key.body_hash
-
-
-def _allowance(hit: Hit | None, attempts: int | None, seconds_left: int | None) -> Allowance | None:
-    """Return what is left. Nothing was counted without a hit, nor where the wall hides the team."""
-    return judge([Taken(hit, attempts, seconds_left)]) if hit and attempts and seconds_left else None
-
-
-def _agent(row: Any) -> Agent | None:
-    if row.agent_id is None:
-        return None
-    return Agent(**{name: getattr(row, f"agent_{name}") for name in COLUMNS})
-
-
-def _hosts(row: Any) -> frozenset[str]:
-    """Return the hosts that the team's settings name. They are an operator's, and may be anything."""
-    named: object = row.hosts
-    return (
-        frozenset(host for host in cast("list[object]", named) if isinstance(host, str))
-        if isinstance(named, list)
-        else frozenset()
-    )
+    row = (await connection.execute(statement, parameters)).one()
+    allowance = allowance_of(row, hit)
+    if not row.found:
+        raise reason_of(row, turn)
+    return Begun(history_of(row), allowance, agent_of(row), hosts_of(row), row.question, row.untitled)
 
 
 def _parameters(turn: TurnRecord, busy: float, hit: Hit | None) -> dict[str, Any]:
@@ -219,14 +173,16 @@ _TOLD: Final = f"""
         known.id IS NOT NULL AS known, {{placed}} AS placed, known.answerable, known.busy, known.untitled,
         known.newest,
         CAST(:key_hash AS bytea) IS NOT NULL AND NOT EXISTS (SELECT FROM key) AS key_taken,
-        {{question}} AS question, earlier.role, earlier.said, earlier.created_at, {_TAKEN_BY}, {_AGENT}, {_HOSTS}
+        {{question}} AS question, earlier.history, {_TAKEN_BY}, {_AGENT}, {_HOSTS}
     FROM (SELECT) AS one LEFT JOIN hit ON true LEFT JOIN known ON true LEFT JOIN conversation ON true {_BEFORE}
     LEFT JOIN agents AS agent ON agent.id = known.agent_id
     LEFT JOIN LATERAL (
-        SELECT messages.id, messages.role, messages.created_at, messages.parts #>> '{{{{0,text}}}}' AS said
-        FROM {{earlier}} LIMIT :limit
+        SELECT CAST(json_agg(json_build_array(role, said, created_at) ORDER BY id) AS text) AS history
+        FROM (
+            SELECT messages.id, messages.role, messages.created_at, messages.parts #>> '{{{{0,text}}}}' AS said
+            FROM {{earlier}} LIMIT :limit
+        ) AS told
     ) AS earlier ON true
-    ORDER BY earlier.id
 """  # noqa: S608
 
 _CONTINUE = text(f"""

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from sqlalchemy import text
 
-from lib.db.driver import PREPARED
+from lib.db.exchange import PREPARED
 from lib.db.session import Database
 from lib.db.tenant import EVERY_TEAM, Tenant
 from lib.ids import DEFAULT_TEAM_ID

@@ -13,7 +13,7 @@ from lib.db.engine import engine_url
 from lib.db.faults import is_passing
 from lib.db.session import POOL_SIZE, Database
 from lib.db.tenant import EVERY_TEAM
-from lib.errors import DatabaseUnavailable, Forbidden, ReportTooLong
+from lib.errors import DatabaseUnavailable, ReportTooLong
 from tests.doubles.proxy import PostgresProxy
 
 
@@ -128,8 +128,8 @@ async def test_an_open_breaker_refuses_at_once(proxy: PostgresProxy) -> None:
     database = Database(proxy.url)
     for _ in range(THRESHOLD + 2):
         with pytest.raises(DatabaseUnavailable):
-            async with database.one_statement(EVERY_TEAM):
-                pass
+            async with database.one_statement(EVERY_TEAM) as connection:
+                await connection.execute(text("SELECT 1"))
     assert proxy.connections == THRESHOLD
     await database.close()
 
@@ -157,8 +157,8 @@ async def test_a_look_past_an_open_breaker_closes_it(database_url: str, proxy: P
     database = Database(proxy.url, breaker=breaker)
     proxy.refuse()
     with pytest.raises(DatabaseUnavailable):
-        async with database.one_statement(EVERY_TEAM):
-            pass
+        async with database.one_statement(EVERY_TEAM) as connection:
+            await connection.execute(text("SELECT 1"))
     assert breaker.is_open
     proxy.heal()
     with pytest.raises(DatabaseUnavailable):
@@ -191,14 +191,24 @@ async def test_a_report_writes_nothing(database_url: str) -> None:
     await database.close()
 
 
-async def test_a_report_that_is_given_up_on_a_silent_server_is_hung_up_on(proxy: PostgresProxy) -> None:
+async def test_a_report_costs_one_round_trip(proxy: PostgresProxy) -> None:
+    database = Database(proxy.url)
+    for _ in range(2):
+        proxy.messages = 0
+        async with database.one_report(EVERY_TEAM) as connection:
+            await connection.execute(text("SELECT 1"))
+    assert proxy.messages == 1
+    await database.close()
+
+
+async def test_a_silent_server_that_is_asked_for_a_report_is_hung_up_on(proxy: PostgresProxy) -> None:
     database = Database(proxy.url)
     async with asyncio.timeout(15):
         with pytest.raises(DatabaseUnavailable):
             async with database.one_report(EVERY_TEAM) as connection:
                 await connection.execute(text("SELECT 1"))
                 proxy.stall()
-                raise Forbidden
+                await connection.execute(text("SELECT 1"))
     proxy.heal()
     for _ in range(POOL_SIZE):
         async with database.one_statement(EVERY_TEAM) as connection:

@@ -1,16 +1,14 @@
 """The wall between tenants, asked past every filter of ours."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 from sqlalchemy import func, select, text
 
-from lib.db.driver import Driver
 from lib.db.events import NO_CLIENT
 from lib.db.session import Database
 from lib.db.tables import metadata
@@ -228,21 +226,3 @@ async def test_a_key_holds_until_it_is_revoked_or_expires(database: Database, ro
             await count(database, tenant, "users")
     await rows("UPDATE api_keys SET expires_at = %s WHERE id = %s", datetime.now(UTC) + timedelta(1), key["id"])
     assert await count(database, tenant, "users") == 1
-
-
-async def test_a_tenants_statement_goes_no_way_that_leaves_the_preface_behind(database: Database, rows: Rows) -> None:
-    team = await a_team(rows)
-    async with database.one_statement(Tenant(team)) as connection:
-        driver = connection.core.connection.driver_connection
-        assert isinstance(driver, Driver)
-        driver.preface = connection.preface
-        cursor: Any = driver.cursor()
-        attempts: tuple[Callable[[], Awaitable[Any]], ...] = (
-            lambda: cursor.executemany("SELECT 1", [()]),
-            lambda: anext(cursor.stream("SELECT 1")),
-            lambda: cursor.copy("COPY teams TO STDOUT").__aenter__(),
-        )
-        for attempt in attempts:
-            with pytest.raises(psycopg.NotSupportedError):
-                await attempt()
-        driver.preface = None

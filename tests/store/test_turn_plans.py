@@ -307,6 +307,8 @@ ASKERS: dict[str, Callable[[UUID], Asker]] = {
 @pytest.mark.parametrize("who", ASKERS)
 async def test_who_asks_is_looked_up(world: World, who: str) -> None:
     preface = Tenant(DEFAULT_TEAM_ID, ASKERS[who](world.user_id)).preface()
-    statement = text(re.sub(r"%\((\w+)\)s", r":\1", preface.sql))
-    plan = await world.read(lambda connection: connection.execute(statement, preface.parameters), EVERY_TEAM)
+    sql, values = preface.asked
+    statement = text(re.sub(r"\$(\d)", r":of_\1", sql.decode()))
+    parameters = {f"of_{at}": value for at, value in enumerate(values, 1)}
+    plan = await world.read(lambda connection: connection.execute(statement, parameters), EVERY_TEAM)
     assert plan.indexes() >= {"pk_teams"}
