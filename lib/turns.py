@@ -6,6 +6,8 @@ from decimal import Decimal
 from typing import Any, Final, Literal
 from uuid import UUID
 
+import msgspec
+
 from lib.agents.agent import Agent
 from lib.db.limits import Allowance
 
@@ -105,9 +107,8 @@ Where = Literal["saved", "spooled", "nowhere"]
 """Where a turn is kept: in the database, in the spool until that is back, or not at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class SaidMessage:
-    """A message of the conversation so far."""
+class SaidMessage(msgspec.Struct, frozen=True, array_like=True):
+    """A message of the conversation so far. As JSON it is an array, which Postgres tells a turn."""
 
     role: Literal["user", "assistant"]
     text: str

@@ -10,6 +10,8 @@ _TOKEN: Final = re.compile(rf"`{{3,}}|~{{3,}}|`{{1,2}}[^`\n]{{1,200}}`{{1,2}}| ?
 _STREAMED: Final = re.compile(
     rf"(?P<open>(?:`+|~+|`{{1,2}}[^`\n]{{1,200}}`*| ?\[[0-9,–\- ]{{0,200}}| )\Z)|{_TOKEN.pattern}"
 )
+# What most pieces have none of: the beginning of any of these. A space begins one only where something follows it.
+_BEGINNING: Final = re.compile(r"[`~\[]")
 # What stands before an index rather than a citation: a name, perhaps indexed already.
 _NAME: Final = re.compile(r"[^\W](?:\[[0-9]{1,3}\])*\Z")
 _LONGEST_NAME: Final = 16
@@ -39,6 +41,9 @@ class CitationFilter:
     def feed(self, text: str) -> str:
         """Take the next piece; return what may be shown of it and of what was held."""
         text, self._held = self._held + text, ""
+        if not text.endswith(" ") and _BEGINNING.search(text) is None:
+            self._before = (self._before + text)[-_LONGEST_NAME:]
+            return text
         shown = _STREAMED.sub(self._hold_or_judge, text)
         self._before = (self._before + text.removesuffix(self._held))[-_LONGEST_NAME:]
         return shown

@@ -1,7 +1,6 @@
 """How a turn began, read from the one row that the statements of `lib.store.turns` return."""
 
-from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -10,13 +9,12 @@ from lib.db.limits import Allowance, Hit, Taken, judge
 from lib.errors import AgentUnavailable, ConversationBusy, ConversationNotFound, MessageNotFound
 from lib.turns import KeyTaken, MadeTooEarly, Moved, Repeat, SaidMessage, TurnRecord
 
+_said = msgspec.json.Decoder(tuple[SaidMessage, ...])
+
 
 def history_of(row: Any) -> tuple[SaidMessage, ...]:
-    """Return what was said before. A message without a text is left out."""
-    return tuple(SaidMessage(role, said, at) for role, said, at in _said.decode(row.history or "[]") if said)
-
-
-_said = msgspec.json.Decoder(list[tuple[Literal["user", "assistant"], str | None, datetime]])
+    """Return what was said before, oldest first."""
+    return _said.decode(row.history) if row.history else ()
 
 
 def reason_of(row: Any, turn: TurnRecord) -> Exception:

@@ -41,9 +41,14 @@ class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
             preface.judge(role)
         return _unless_error(told)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is asked, and no transaction open."""
+        return self.pgconn.transaction_status == TransactionStatus.IDLE
+
     async def rollback(self) -> None:
         """Roll back, where there is anything to roll back: SQLAlchemy asks twice for each connection it gives back."""
-        if self.pgconn.transaction_status != TransactionStatus.IDLE:
+        if not self.is_idle:
             await super().rollback()
 
     @classmethod

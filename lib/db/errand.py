@@ -60,16 +60,18 @@ class Way:
 
 
 class Errand:
-    """One errand. `take_place` first; then it has to `end`."""
+    """One errand. It has to `end`."""
 
     def __init__(self, way: Way, call: Call) -> None:
         """Set out: the budget runs from here."""
         self.driver: Driver | None = None
+        self.encrypted = False
         self._way = way
         self._call = call
         self._core: sqlalchemy.Connection | None = None
         self._work: asyncio.Task[Any] | None = None
         self._until = time.monotonic() + BUDGET
+        self._has_place = False
         self._busy = False
         self._expired = False
         self._timer: asyncio.TimerHandle | None = None
@@ -79,37 +81,19 @@ class Errand:
         """Seconds left of the budget."""
         return self._until - time.monotonic()
 
-    async def take_place(self) -> None:
-        """Wait until a connection may be held.
+    async def do[T](self, ask: Callable[[sqlalchemy.Connection], Coroutine[Any, Any, T]]) -> T:
+        """Ask something on a connection, which is brought to its end also when whoever wants to know is cancelled.
+
+        The connection, and the place, are given back at once, unless a transaction is left open on it.
 
         Raises:
-            DatabaseBusy: none came free, while others were served.
-            DatabaseUnavailable: none came free, and nobody was served; or the breaker opened meanwhile.
+            DatabaseBusy: no place came free, while others were served.
+            DatabaseUnavailable: none came free, and nobody was served; or the breaker opened meanwhile; or there is no
+                connection to be had, it was lost, or the budget ran out.
         """
-        try:
-            await self._way.places.take(patience=WAIT)
-        except LetGo:
-            raise DatabaseUnavailable(retry_after=self._way.breaker.retry_after) from None
-        except TimeoutError:
-            if self._call.others_answered:
-                _log.warning("database busy: no connection came free")
-                raise DatabaseBusy(retry_after=1) from None
-            raise self._away("no connection came free", waited=self.left > BUDGET - WAIT - LATE) from None
-        self._timer = asyncio.get_running_loop().call_later(self.left, self._give_up)
-
-    async def connection(self) -> sqlalchemy.Connection:
-        """Return this errand's connection: one of the pool's, or a new one. To be called by what it is to `do`."""
-        if self._core is None:
-            self._core = await self._connect()
-        return self._core
-
-    async def do[T](self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something on the connection that is brought to its end also when whoever asks is cancelled.
-
-        Raises:
-            DatabaseUnavailable: the connection was lost, or the budget ran out.
-        """
-        self._work = self._way.begin(self._judged(work))
+        if not self._has_place:
+            await self._take_place()
+        self._work = self._way.begin(self._judged(self._done(ask)))
         return await asyncio.shield(self._work)
 
     def answered(self) -> None:
@@ -122,33 +106,64 @@ class Errand:
         return self._away(reason(error), waited=False)
 
     async def end(self) -> None:
-        """Give back the connection and the place; later, when a request is cancelled in the middle of something."""
-        in_the_middle = self._work is not None and not self._work.done()
-        ending = self._way.begin(self._end())
-        if not in_the_middle:
-            await asyncio.shield(ending)
+        """Give back what is not given back yet; later, when a request is cancelled in the middle of something."""
+        if self._work is not None and not self._work.done():
+            self._way.begin(self._end())
+        elif self._has_place:
+            await asyncio.shield(self._way.begin(self._end()))
 
     async def _end(self) -> None:
+        if self._work is not None and not self._work.done():
+            await asyncio.wait((self._work,))
+        if self._has_place:
+            await self._judged(self._put_down())
+
+    async def _take_place(self) -> None:
         try:
-            if self._work is not None and not self._work.done():
-                await asyncio.wait((self._work,))
-            if self._core is not None:  # giving back what has a transaction open asks the server, too
-                await self._judged(greenlet_spawn(self._core.close))
+            await self._way.places.take(patience=WAIT)
+        except LetGo:
+            raise DatabaseUnavailable(retry_after=self._way.breaker.retry_after) from None
+        except TimeoutError:
+            if self._call.others_answered:
+                _log.warning("database busy: no connection came free")
+                raise DatabaseBusy(retry_after=1) from None
+            raise self._away("no connection came free", waited=self.left > BUDGET - WAIT - LATE) from None
+        self._has_place = True
+        self._timer = asyncio.get_running_loop().call_later(self.left, self._give_up)
+
+    async def _done[T](self, ask: Callable[[sqlalchemy.Connection], Coroutine[Any, Any, T]]) -> T:
+        try:
+            if self._core is None:
+                self._core = await self._connect()
+            return await ask(self._core)
+        finally:
+            if self.driver is None or self.driver.is_idle:
+                await self._put_down()
+
+    async def _put_down(self) -> None:
+        """Give back the connection and the place. A connection with a transaction left open asks the server first."""
+        core, self._core = self._core, None
+        try:
+            if core is not None:
+                await greenlet_spawn(core.close)
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            self.driver, self._has_place = None, False
             self._way.places.give_back()
 
     async def _connect(self) -> sqlalchemy.Connection:
         line.set(self)
         try:
-            return await greenlet_spawn(self._way.engine.connect)
+            core = await greenlet_spawn(self._way.engine.connect)
         except InvalidRequestError as error:  # what SQLAlchemy makes of a second connection that is closed at once
             raise DisconnectionError("the server closed each new connection") from error
         except asyncio.CancelledError:
             if self._expired:
                 raise TimeoutError from None
             raise
+        self.encrypted = self.driver is not None and bool(self.driver.pgconn.ssl_in_use)
+        return core
 
     async def _judged[T](self, work: Coroutine[Any, Any, T]) -> T:
         self._busy = True

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import psycopg
+import sqlalchemy
 from sqlalchemy import Dialect, Executable
 from sqlalchemy.engine import IteratorResult
 from sqlalchemy.engine.result import SimpleResultMetaData
@@ -85,10 +86,9 @@ class Connection:
             Forbidden: the asker's role is not enough, likewise.
             DatabaseUnavailable: no answer came. The statement may have been heard.
         """
-        return await self.errand.do(self._execute(statement, parameters or {}))
+        return await self.errand.do(partial(self._execute, statement, parameters or {}))
 
-    async def _execute(self, statement: Executable, parameters: Mapping[str, Any]) -> Rows:
-        core = await self.errand.connection()
+    async def _execute(self, statement: Executable, parameters: Mapping[str, Any], core: sqlalchemy.Connection) -> Rows:
         driver = core.connection.driver_connection
         assert isinstance(driver, Driver)  # noqa: S101 - the engine makes no others
         sql, names, own = _compiled(statement, core.dialect)
@@ -149,23 +149,23 @@ class Database:
     async def one_statement(self, reach: Reach, *, past_breaker: bool = False) -> AsyncGenerator[Connection]:
         """Yield a connection on which each statement commits itself: one round trip instead of three.
 
-        From here on there are three seconds for everything: waiting for a connection, making one, and the statement.
+        From here on there are three seconds for everything: waiting for a connection, making one, and the statement,
+        which is what takes one; between two statements others may have it.
 
         Args:
             reach: the tenant whose rows the statements may touch, or `EVERY_TEAM` for work that is no tenant's.
             past_breaker: ask also while the breaker is open, which an answer then closes: to see how Postgres is.
 
         Raises:
-            DatabaseBusy: Postgres answers others, and no connection came free in time.
-            DatabaseUnavailable: when Postgres cannot be reached, is lost on the way, or is silent too long; at once
-                while the breaker is open.
+            DatabaseUnavailable: at once while the breaker is open; from a statement when Postgres cannot be reached, is
+                lost on the way, or is silent too long.
+            DatabaseBusy: from a statement: Postgres answers others, and no connection came free in time.
         """
         call = self._breaker.enter(regardless=past_breaker) if self._way else None
         if self._way is None or call is None:
             raise DatabaseUnavailable(retry_after=self._breaker.retry_after)
         with call:
             errand = Errand(self._way, call)
-            await errand.take_place()
             try:
                 yield Connection(errand, reach.preface())
             except DBAPIError as error:

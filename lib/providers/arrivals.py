@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import aiohttp
 
@@ -11,6 +12,8 @@ from lib.providers.base import Reasoning, Text
 
 TICK: Final = 1 / 30
 """Seconds between two reads of an answer that is under way: a text that grows thirty times a second seems to flow."""
+PHASES: Final = 8
+"""Parts of a tick. Answers of one part are read together, and whoever waits for something else waits for no more."""
 
 
 class Arrivals:
@@ -18,16 +21,18 @@ class Arrivals:
 
     A model may write a token every few milliseconds, each in a packet of its own, and the way of a packet, from the
     wake-up to the frame that we send, costs many times what its token does. So what arrives within a `TICK` is read as
-    one, and a client has fewer frames to draw. Meanwhile it is in aiohttp's buffer, whose bound holds the model back.
+    one, and a client has fewer frames to draw. Meanwhile it waits in the socket, whose bound holds the model back.
     """
 
-    def __init__(self, content: aiohttp.StreamReader) -> None:
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
         """Begin at the body's beginning."""
-        self._content = content
-        self._due = 0.0
+        self._response = response
+        self._content = response.content
+        self._phases = _phases()
+        self._due = 0
 
     async def read(self, *, at_once: bool = False) -> bytes:
-        """Wait for the next bytes, a `TICK` after the last at the earliest; there are none at the body's end.
+        """Wait for the next bytes, at most once a `TICK`; there are none at the body's end.
 
         Args:
             at_once: whether somebody waits for the first of them, as before the first token and after the last.
@@ -35,18 +40,67 @@ class Arrivals:
         Raises:
             aiohttp.ClientError: the connection was lost.
         """
-        clock = asyncio.get_running_loop().time
-        if not at_once and (early := self._due - clock()) > 0 and not self._content.is_eof():
-            await asyncio.sleep(early)
+        if not at_once and self._due > self._phases.now() and not self._content.is_eof():
+            await self._tick()
         data = self._left() or await self._content.readany()
-        self._due = clock() + TICK
+        self._due = self._phases.now() + PHASES
         return data
+
+    async def _tick(self) -> None:
+        """Wait. What arrives is left in the socket: to take each packet out by itself is most of its cost."""
+        connection = self._response.connection
+        transport = connection and connection.transport
+        if transport is None:
+            await self._phases.reach(self._due)
+            return
+        transport.pause_reading()
+        try:
+            await self._phases.reach(self._due)
+        finally:
+            transport.resume_reading()
 
     def _left(self) -> bytes:
         """Return what came before the connection was lost: every public method tells of the loss first."""
         if self._content.exception() is None:
             return b""
         return self._content._read_nowait(-1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+class _Phases:
+    """A clock for all answers of an event loop: those that wake up in the same phase cost the loop one turn."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[int, list[asyncio.Future[None]]] = {}
+
+    def now(self) -> int:
+        """Return how many phases there were."""
+        return int(self._loop.time() * (PHASES / TICK))
+
+    def reach(self, phase: int) -> asyncio.Future[None]:
+        """Return what is done when a phase begins."""
+        waiting = self._waiting.get(phase)
+        if waiting is None:
+            waiting = self._waiting[phase] = []
+            self._loop.call_at(phase * (TICK / PHASES), self._begin, phase)
+        reached = self._loop.create_future()
+        waiting.append(reached)
+        return reached
+
+    def _begin(self, phase: int) -> None:
+        for reached in self._waiting.pop(phase):
+            if not reached.done():
+                reached.set_result(None)
+
+
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Phases] = WeakKeyDictionary()
+
+
+def _phases() -> _Phases:
+    loop = asyncio.get_running_loop()
+    if loop not in _of_loops:
+        _of_loops[loop] = _Phases()
+    return _of_loops[loop]
 
 
 def joined(pieces: Sequence[Text | Reasoning]) -> Iterator[Text | Reasoning]:

@@ -8,8 +8,7 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class PromptMessage:
+class PromptMessage(msgspec.Struct, frozen=True):
     """One message of the prompt. `at` is when it was said, where that is known; models are not told."""
 
     role: Literal["system", "user", "assistant"]

@@ -66,7 +66,7 @@ class GeminiProvider:
             while not reader.ended or reader.continuation:
                 response = await self._ask(question)
                 reader.begin(streamed=response.content_type != "application/json")
-                arrivals = Arrivals(response.content)
+                arrivals = Arrivals(response)
                 try:
                     while data := await arrivals.read(at_once=not began or reader.ended):
                         for chunk in reader.feed(data):

@@ -68,7 +68,7 @@ class OpenAIProvider:
             response = await self._ask(messages, options)
             try:
                 reader = CompletionReader(streamed=response.content_type != "application/json")
-                arrivals, began = Arrivals(response.content), False
+                arrivals, began = Arrivals(response), False
                 farewell: float | None = None
                 while data := await _read(arrivals, farewell, at_once=not began or reader.ended):
                     for chunk in reader.feed(data):
@@ -124,6 +124,8 @@ async def _read(arrivals: Arrivals, farewell: float | None, *, at_once: bool) ->
     used again. They are waited for until `farewell`, and missing them is no fault.
     """
     try:
+        if farewell is None:
+            return await arrivals.read(at_once=at_once)
         async with asyncio.timeout_at(farewell):
             return await arrivals.read(at_once=at_once)
     except (TimeoutError, aiohttp.ClientError):

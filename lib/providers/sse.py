@@ -1,6 +1,6 @@
 """The lines of a stream, and the `data:` lines of an event stream, out of the bytes that carry them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from lib.errors import ProviderError
@@ -19,21 +19,28 @@ class Lines:
         self._failure = failure
         self._rest = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the lines that `data` completes, without their ends.
+    def feed(self, data: bytes) -> Iterable[bytes]:
+        """Return the lines that `data` completes, without their ends.
 
         Raises:
-            ProviderError: the `failure`, on a line longer than `LINE_LIMIT` bytes.
+            ProviderError: the `failure`, on a line longer than `LINE_LIMIT` bytes, after those before it.
         """
         ended, newline, rest = data.rpartition(b"\n")
-        if newline:
-            lines = (bytes(self._rest + ended) if self._rest else ended).split(b"\n")
-            self._rest = bytearray(rest)
-            for line in lines:
-                self._refuse_too_long(line)
-                yield line.removesuffix(b"\r")
-        else:
+        if not newline:
             self._rest += data
+            self._refuse_too_long(self._rest)
+            return ()
+        whole = bytes(self._rest + ended) if self._rest else ended
+        self._rest = bytearray(rest)
+        lines = whole.split(b"\n")
+        if len(whole) > LINE_LIMIT or len(rest) > LINE_LIMIT:
+            return self._short_enough(lines)
+        return [line.removesuffix(b"\r") for line in lines] if b"\r" in whole else lines
+
+    def _short_enough(self, lines: list[bytes]) -> Iterator[bytes]:
+        for line in lines:
+            self._refuse_too_long(line)
+            yield line.removesuffix(b"\r")
         self._refuse_too_long(self._rest)
 
     def close(self) -> bytes:

@@ -88,7 +88,7 @@ class WebhookProvider:
         sent = (self._token or "", self._url, self._system_prompt, *(message.content for message in messages))
         with faults_as_ours(UNNAMED, sent), _failures():
             response = await self._ask(messages)
-            reply, arrivals, began = WebhookReply(), Arrivals(response.content), False
+            reply, arrivals, began = WebhookReply(), Arrivals(response), False
             try:
                 while not reply.said.ended and (data := await arrivals.read(at_once=not began)):
                     self._note(data)

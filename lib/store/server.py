@@ -26,8 +26,7 @@ class Server:
 async def describe(connection: Connection) -> Server:
     """Return what the server at the other end of this connection is."""
     row = (await connection.execute(_DESCRIPTION)).one()
-    driver = connection.errand.driver
-    return Server(version=row.version, now=row.now, encrypted=bool(driver and driver.pgconn.ssl_in_use))
+    return Server(version=row.version, now=row.now, encrypted=connection.errand.encrypted)
 
 
 _DESCRIPTION = text("SELECT current_setting('server_version') AS version, clock_timestamp() AS now")

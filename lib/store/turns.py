@@ -177,7 +177,8 @@ _TOLD: Final = f"""
     FROM (SELECT) AS one LEFT JOIN hit ON true LEFT JOIN known ON true LEFT JOIN conversation ON true {_BEFORE}
     LEFT JOIN agents AS agent ON agent.id = known.agent_id
     LEFT JOIN LATERAL (
-        SELECT CAST(json_agg(json_build_array(role, said, created_at) ORDER BY id) AS text) AS history
+        SELECT CAST(json_agg(json_build_array(role, said, created_at) ORDER BY id) FILTER (WHERE said <> '') AS text)
+            AS history
         FROM (
             SELECT messages.id, messages.role, messages.created_at, messages.parts #>> '{{{{0,text}}}}' AS said
             FROM {{earlier}} LIMIT :limit

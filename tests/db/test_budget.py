@@ -45,20 +45,21 @@ async def ask(database: Database, statement: str = "SELECT 1", reach: Reach = EV
         await connection.execute(text(statement))
 
 
-async def seconds_until(error: type[Exception], database: Database) -> float:
+async def seconds_until(error: type[Exception], database: Database, statement: str = "SELECT 1") -> float:
     began = time.monotonic()
     with pytest.raises(error):
-        await ask(database)
+        await ask(database, statement)
     return time.monotonic() - began
 
 
 @pytest.mark.alone
 async def test_waiting_and_a_silent_statement_together_cost_the_budget_and_no_more(proxy: PostgresProxy) -> None:
     async with database_at(proxy.url) as database:
-        async with database.one_statement(EVERY_TEAM):
-            waiting = asyncio.create_task(seconds_until(DatabaseUnavailable, database))
-            await asyncio.sleep(WAIT / 2)
-            proxy.stall()
+        holding = asyncio.create_task(ask(database, f"SELECT pg_sleep({WAIT / 2})"))
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(seconds_until(DatabaseUnavailable, database, "SELECT pg_sleep(.3)"))
+        await holding
+        proxy.stall()
         assert BUDGET - SLACK < await waiting < BUDGET + SLACK
         proxy.heal()
 
@@ -84,8 +85,10 @@ async def test_who_finds_no_connection_while_others_are_served_is_told_that_it_i
 
         async def hold() -> None:
             async with database.one_statement(EVERY_TEAM) as connection:
+                await connection.execute(text("BEGIN"))
                 for _ in range(6):
                     await connection.execute(text("SELECT pg_sleep(.4)"))
+                await connection.execute(text("COMMIT"))
 
         holding = asyncio.create_task(hold())
         await asyncio.sleep(0)
