@@ -13,11 +13,17 @@ _waiting: set[asyncio.Future[None]] = set()
 
 
 def begin[T](work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Begin `work` in a task of its own, which nobody has to wait for."""
-    task = asyncio.create_task(work)
-    _under_way.add(task)
-    task.add_done_callback(_under_way.discard)
+    """Begin `work` at once, in a task of its own, which nobody has to wait for."""
+    task = at_once(work)
+    if not task.done():
+        _under_way.add(task)
+        task.add_done_callback(_under_way.discard)
     return task
+
+
+def at_once[T](work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Make a task of `work` that has begun: whoever waits for it waits for one turn of the event loop less."""
+    return asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
 
 
 async def unhindered[T](work: Coroutine[Any, Any, T]) -> T:

@@ -21,6 +21,7 @@ from lib.db.driver import Driver
 from lib.db.engine import hang_up, is_answer, is_lost, is_silence, line, reason
 from lib.db.places import LetGo, Places
 from lib.errors import DatabaseBusy, DatabaseUnavailable
+from lib.unhindered import at_once
 
 BUDGET: Final = 3.0
 """Seconds an errand may take from the asking: waiting, connecting and its statements together."""
@@ -52,7 +53,7 @@ class Way:
 
     def begin[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Begin `work` at once, in a task that no request's end cancels."""
-        task = asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
+        task = at_once(work)
         if not task.done():
             self.under_way.add(task)
             task.add_done_callback(self.under_way.discard)

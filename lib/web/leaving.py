@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.types import Receive
 
-from lib.unhindered import hurry
+from lib.unhindered import at_once, hurry
 
 _under_way: set[asyncio.Task[Any]] = set()
 _told_to_end = threading.Event()
@@ -25,7 +25,8 @@ async def while_client_stays[T](
     work is to be finished without its client: that is called in place of the cancelling. An instance that has to end
     cancels it all the same.
     """
-    working, leaving = asyncio.create_task(work), asyncio.create_task(_leaves(receive))
+    working = at_once(work)
+    leaving = at_once(_leaves(receive))
     _under_way.add(working)
     working.add_done_callback(_under_way.discard)
     if _told_to_end.is_set():

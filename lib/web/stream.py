@@ -63,6 +63,7 @@ class EventStream(Response):
         self._left = False
         self._sending_since: float | None = None
         self._stuck = False
+        self._watch: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream; return when it has ended, or the client has gone and the turn has been kept."""
@@ -81,7 +82,7 @@ class EventStream(Response):
         self._left = True
 
     async def _send_events(self, send: Send, *, ends: bool) -> None:
-        watching = asyncio.create_task(self._watch(asyncio.current_task()))
+        self._look(asyncio.current_task())
         try:
             async with aclosing(self._rest) as rest:
                 await self._send(send, self._encoder.encode(self._first))
@@ -90,7 +91,8 @@ class EventStream(Response):
             if ends:
                 await self._send(send, b"", more=False)
         finally:
-            watching.cancel()
+            if self._watch is not None:
+                self._watch.cancel()
 
     async def _send(self, send: Send, frame: bytes, *, more: bool = True) -> None:
         """Send a frame, unless the reader has left. One who takes nothing for too long has left, too."""
@@ -110,12 +112,12 @@ class EventStream(Response):
         finally:
             self._sending_since = None
 
-    async def _watch(self, sending: "asyncio.Task[object] | None") -> None:
-        """Cancel a send that waits for its reader for too long; a task for each stream, not for each token."""
-        clock = asyncio.get_running_loop().time
-        while not self._stuck:
-            await asyncio.sleep(WATCH)
-            patience = FAREWELL if self._course.stopped else STALL
-            if self._sending_since is not None and clock() - self._sending_since > patience and sending is not None:
-                self._stuck = True
-                sending.cancel()
+    def _look(self, sending: "asyncio.Task[object] | None") -> None:
+        """Cancel a send that waits for its reader for too long; now and then for each stream, not for each token."""
+        loop = asyncio.get_running_loop()
+        patience = FAREWELL if self._course.stopped else STALL
+        if self._sending_since is not None and loop.time() - self._sending_since > patience and sending is not None:
+            self._stuck = True
+            sending.cancel()
+        else:
+            self._watch = loop.call_later(WATCH, self._look, sending)
