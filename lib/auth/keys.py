@@ -8,9 +8,9 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import jwt
@@ -26,6 +26,9 @@ type Verifier = bytes | PublicKey
 
 type Jwk = dict[str, Any]
 
+REMEMBERED: Final = 1024
+"""Tokens whose signature is known to hold, at about a kilobyte each. Whoever asks has asked before."""
+
 _THUMBPRINT: Final = {"RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
 """What a thumbprint is made of, in its order: RFC 7638, section 3.2, and RFC 8037, section 2."""
 
@@ -38,7 +41,7 @@ class TokenRefused(Exception):
 class Signed:
     """What a token whose signature holds says."""
 
-    header: dict[str, Any]
+    header: Mapping[str, Any]
     payload: bytes
 
 
@@ -104,12 +107,20 @@ class KeyRing:
         """Return a token (JWS, compact) of the newest key, whose header says `typ`."""
         return _jws(self.algorithm).encode(payload, self.signer, self.algorithm, {"typ": typ, "kid": self.kid})
 
-    def verify(self, token: str) -> Signed:
-        """Return what a token says, once its signature holds.
+    @cached_property
+    def verify(self) -> Callable[[str], Signed]:
+        """What returns what a token says, once its signature holds.
+
+        A ring never changes, so a signature that has held always will: it is computed once for a token, letter by
+        letter. What else a token must fulfil, its expiry above all, is for whoever reads it, each time. What is refused
+        is not remembered, so nobody fills the memory with tokens of their own.
 
         Raises:
             TokenRefused: it is none, is of another algorithm, or no key of ours has signed it.
         """
+        return lru_cache(REMEMBERED)(self._verify)
+
+    def _verify(self, token: str) -> Signed:
         # PyJWT takes padding, with which one token would have several spellings, and fails on half a character.
         if not token.isascii() or "=" in token:
             raise TokenRefused("not in base64url")

@@ -65,6 +65,19 @@ def test_every_part_of_a_token_is_signed(ring: KeyRing) -> None:
             ring.verify(mixed)
 
 
+def test_a_signature_that_held_vouches_for_no_other_token_and_no_other_ring(ring: KeyRing, algorithm: str) -> None:
+    token = ring.sign(PAYLOAD, typ="test+jwt")
+    signed = ring.verify(token)
+    assert ring.verify(token) is signed
+    unsigned = token.rpartition(".")[0]
+    forged = f"{unsigned}.{ring.sign(b'{}', typ='test+jwt').rpartition('.')[2]}"
+    for _ in range(2):
+        with pytest.raises(TokenRefused):
+            ring.verify(forged)
+        with pytest.raises(TokenRefused):
+            ring_of(algorithm, key_of(algorithm, 1)).verify(token)
+
+
 @pytest.mark.parametrize(("before", "after"), [("", "="), ("", "\n"), (" ", ""), ("", "é"), ("", "\ud800")])
 def test_a_token_has_one_spelling(ring: KeyRing, before: str, after: str) -> None:
     with pytest.raises(TokenRefused):

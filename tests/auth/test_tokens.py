@@ -92,6 +92,18 @@ def test_a_token_holds_until_its_time_is_over_and_a_few_seconds_longer(signer: T
             signer.read(changed(signer, exp=late))
 
 
+def test_a_token_that_held_is_refused_once_its_time_is_over() -> None:
+    """Its signature is not computed again; its times are read again."""
+    signer = TokenSigner(ring_of("HS256", key_of("HS256")), timedelta(minutes=15))
+    until = int(time.time()) + 2 - LEEWAY
+    token = changed(signer, exp=until)
+    assert signer.read(token) == ANA
+    while time.time() < until + LEEWAY:
+        time.sleep(0.05)
+    with pytest.raises(Unauthenticated):
+        signer.read(token)
+
+
 def test_a_token_from_the_future_is_refused_unless_by_a_few_seconds(signer: TokenSigner) -> None:
     now = int(time.time())
     assert signer.read(changed(signer, iat=now + 3)) == ANA
