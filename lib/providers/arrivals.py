@@ -1,7 +1,7 @@
 """The bytes of an answer, read no oftener than anybody could see."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -10,9 +10,9 @@ import aiohttp
 
 from lib.providers.base import Reasoning, Text
 
-TICK: Final = 1 / 30
-"""Seconds between two reads of an answer that is under way: a text that grows thirty times a second seems to flow."""
-PHASES: Final = 8
+TICK: Final = 1 / 25
+"""Seconds between two reads of an answer that is under way: a film shows no more pictures, and seems to flow."""
+PHASES: Final = 16
 """Parts of a tick. Answers of one part are read together, and whoever waits for something else waits for no more."""
 
 
@@ -26,7 +26,7 @@ class Arrivals:
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         """Begin at the body's beginning."""
-        self._response = response
+        self._connection = response.connection
         self._content = response.content
         self._phases = _phases()
         self._due = 0
@@ -41,23 +41,17 @@ class Arrivals:
             aiohttp.ClientError: the connection was lost.
         """
         if not at_once and self._due > self._phases.now() and not self._content.is_eof():
-            await self._tick()
+            self._rest()
         data = self._left() or await self._content.readany()
         self._due = self._phases.now() + PHASES
         return data
 
-    async def _tick(self) -> None:
-        """Wait. What arrives is left in the socket: to take each packet out by itself is most of its cost."""
-        connection = self._response.connection
-        transport = connection and connection.transport
-        if transport is None:
-            await self._phases.reach(self._due)
-            return
-        transport.pause_reading()
-        try:
-            await self._phases.reach(self._due)
-        finally:
-            transport.resume_reading()
+    def _rest(self) -> None:
+        """Leave until the tick in the socket what arrives: to take out each packet by itself is most of its cost."""
+        transport = self._connection and self._connection.transport
+        if transport is not None:
+            transport.pause_reading()
+            self._phases.call(self._due, transport.resume_reading)
 
     def _left(self) -> bytes:
         """Return what came before the connection was lost: every public method tells of the loss first."""
@@ -71,26 +65,22 @@ class _Phases:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[int, list[asyncio.Future[None]]] = {}
+        self._due: dict[int, list[Callable[[], None]]] = {}
 
     def now(self) -> int:
         """Return how many phases there were."""
         return int(self._loop.time() * (PHASES / TICK))
 
-    def reach(self, phase: int) -> asyncio.Future[None]:
-        """Return what is done when a phase begins."""
-        waiting = self._waiting.get(phase)
-        if waiting is None:
-            waiting = self._waiting[phase] = []
+    def call(self, phase: int, due: Callable[[], None]) -> None:
+        """Call something when a phase begins."""
+        if phase not in self._due:
+            self._due[phase] = []
             self._loop.call_at(phase * (TICK / PHASES), self._begin, phase)
-        reached = self._loop.create_future()
-        waiting.append(reached)
-        return reached
+        self._due[phase].append(due)
 
     def _begin(self, phase: int) -> None:
-        for reached in self._waiting.pop(phase):
-            if not reached.done():
-                reached.set_result(None)
+        for due in self._due.pop(phase):
+            due()
 
 
 _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Phases] = WeakKeyDictionary()

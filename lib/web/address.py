@@ -7,6 +7,7 @@ Every platform puts it elsewhere, and passes on what a client put where the othe
 import hmac
 import ipaddress
 import json
+from functools import lru_cache
 from typing import Any, Final
 
 from starlette.datastructures import Headers
@@ -66,8 +67,13 @@ def _last(headers: Headers, name: str) -> str:
 
 
 def _readable(given: object) -> str:
+    return _one_spelling(given) if isinstance(given, str) else UNKNOWN
+
+
+@lru_cache(maxsize=1024)
+def _one_spelling(given: str) -> str:
     try:
-        address = ipaddress.ip_address(given if isinstance(given, str) else "")
+        address = ipaddress.ip_address(given)
     except ValueError:
         return UNKNOWN
     mapped = address.ipv4_mapped if address.version == 6 else None
