@@ -121,7 +121,7 @@ class Errand:
 
     async def _take_place(self) -> None:
         try:
-            await self._way.places.take(patience=WAIT)
+            await self._way.places.take(patience=min(WAIT, self.left))
         except LetGo:
             raise DatabaseUnavailable(retry_after=self._way.breaker.retry_after) from None
         except TimeoutError:

@@ -60,7 +60,8 @@ def _compiled(statement: Executable, dialect: Dialect) -> tuple[bytes, tuple[str
     assert isinstance(statement, CompilerElement)  # noqa: S101 - what is executable and is not, is no statement
     compiled = statement.compile(dialect=dialect)
     assert isinstance(compiled, SQLCompiler)  # noqa: S101 - there are others for DDL
-    return str(compiled).encode(), tuple(compiled.positiontup or ()), dict(compiled.params)
+    own = {name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required}
+    return str(compiled).encode(), tuple(compiled.positiontup or ()), own
 
 
 @dataclass(frozen=True, slots=True)
