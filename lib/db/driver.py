@@ -1,7 +1,11 @@
 """psycopg's connection, which has a preface go ahead of a tenant's statement."""
 
+import os
+import socket
+import time
 from collections.abc import Sequence
-from typing import Any, Final, Self
+from contextlib import suppress
+from typing import Any, Self
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -16,11 +20,15 @@ class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
     It has statements prepared that come again, where one server answers all of them: that spares Postgres most of a
     turn's work, which is to understand and to plan it. A pooler in transaction mode gives each transaction another
     server, and is known by naming another process at the log-in than the one that answers.
+
+    Attributes:
+        since: when it was made, by the monotonic clock.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Take the connection that libpq has made."""
         super().__init__(*arguments, **options)
+        self.since = time.monotonic()
         self._exchange = Exchange(self)
         self._prepares = False
 
@@ -46,10 +54,15 @@ class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
         """Whether nothing is asked, and no transaction open."""
         return self.pgconn.transaction_status == TransactionStatus.IDLE
 
-    async def rollback(self) -> None:
-        """Roll back, where there is anything to roll back: SQLAlchemy asks twice for each connection it gives back."""
-        if not self.is_idle:
-            await super().rollback()
+    def hang_up(self) -> None:
+        """Shut the socket of a connection that is silent for too long; psycopg then sees that the server is gone.
+
+        Cancelling the wait instead would have psycopg ask the silent server to cancel the query, for seconds more.
+        """
+        if self.closed:
+            return
+        with socket.socket(fileno=os.dup(self.fileno())) as duplicate, suppress(OSError):
+            duplicate.shutdown(socket.SHUT_RDWR)
 
     @classmethod
     async def connect(cls, *arguments: Any, **options: Any) -> Self:
@@ -68,23 +81,3 @@ def _unless_error(said: Said | psycopg.Error) -> Said:
     if isinstance(said, psycopg.Error):
         raise said
     return said
-
-
-def is_unfit(error: BaseException | None) -> bool:
-    """Say whether a server answers, and is not fit to serve us.
-
-    It takes no writes, as during a failover; it gives our role no rights; it has no tables yet, or older ones than the
-    code's, or no role for tenants. A write that the wall refuses for being another tenant's is a fault of ours.
-    """
-    function = getattr(getattr(error, "diag", None), "source_function", None)
-    if isinstance(error, psycopg.errors.InvalidParameterValue):
-        return function == "call_string_check_hook"  # of the setting `role`
-    return isinstance(error, _UNFIT) and function != "ExecWithCheckOptions"
-
-
-_UNFIT: Final = (
-    psycopg.errors.ReadOnlySqlTransaction,
-    psycopg.errors.InsufficientPrivilege,
-    psycopg.errors.UndefinedTable,
-    psycopg.errors.UndefinedColumn,
-)

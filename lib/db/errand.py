@@ -11,15 +11,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import sqlalchemy
-from sqlalchemy import Engine
-from sqlalchemy.exc import DisconnectionError, InvalidRequestError
-from sqlalchemy.util import greenlet_spawn
+import psycopg
+from sqlalchemy import Dialect
 
 from lib.breaker import Breaker, Call
 from lib.db.driver import Driver
-from lib.db.engine import hang_up, is_answer, is_lost, is_silence, line, reason
+from lib.db.faults import as_sqlalchemys, is_answer, is_lost, is_silence, reason
 from lib.db.places import LetGo, Places
+from lib.db.pool import Pool
 from lib.errors import DatabaseBusy, DatabaseUnavailable
 from lib.unhindered import at_once
 
@@ -38,14 +37,14 @@ class Way:
     """What every errand of an instance shares.
 
     Attributes:
-        engine: the connections.
+        pool: the connections.
         places: who may hold one.
         breaker: whether Postgres is taken to be away.
         recovered: called when an answer shows that it is back.
         under_way: what is still to be brought to its end, also when nobody waits for it.
     """
 
-    engine: Engine
+    pool: Pool
     places: Places
     breaker: Breaker
     recovered: Callable[[], None] | None
@@ -69,7 +68,6 @@ class Errand:
         self.encrypted = False
         self._way = way
         self._call = call
-        self._core: sqlalchemy.Connection | None = None
         self._work: asyncio.Task[Any] | None = None
         self._until = time.monotonic() + BUDGET
         self._has_place = False
@@ -78,11 +76,16 @@ class Errand:
         self._timer: asyncio.TimerHandle | None = None
 
     @property
+    def dialect(self) -> Dialect:
+        """SQLAlchemy's, in which statements are written."""
+        return self._way.pool.dialect
+
+    @property
     def left(self) -> float:
         """Seconds left of the budget."""
         return self._until - time.monotonic()
 
-    async def do[T](self, ask: Callable[[sqlalchemy.Connection], Coroutine[Any, Any, T]]) -> T:
+    async def do[T](self, ask: Callable[[Driver], Coroutine[Any, Any, T]]) -> T:
         """Ask something on a connection, which is brought to its end also when whoever wants to know is cancelled.
 
         The connection, and the place, are given back at once, unless a transaction is left open on it.
@@ -96,6 +99,10 @@ class Errand:
             await self._take_place()
         self._work = self._way.begin(self._judged(self._done(ask)))
         return await asyncio.shield(self._work)
+
+    def lost(self) -> None:
+        """Note that the connection is gone: those that were made before may be, too."""
+        self._way.pool.distrust()
 
     def answered(self) -> None:
         """Note that Postgres answered."""
@@ -117,7 +124,7 @@ class Errand:
         if self._work is not None and not self._work.done():
             await asyncio.wait((self._work,))
         if self._has_place:
-            await self._judged(self._put_down())
+            await self._put_down()
 
     async def _take_place(self) -> None:
         try:
@@ -132,39 +139,37 @@ class Errand:
         self._has_place = True
         self._timer = asyncio.get_running_loop().call_later(self.left, self._give_up)
 
-    async def _done[T](self, ask: Callable[[sqlalchemy.Connection], Coroutine[Any, Any, T]]) -> T:
+    async def _done[T](self, ask: Callable[[Driver], Coroutine[Any, Any, T]]) -> T:
         try:
-            if self._core is None:
-                self._core = await self._connect()
-            return await ask(self._core)
+            if self.driver is None:
+                self.driver = await self._connect()
+            return await ask(self.driver)
         finally:
             if self.driver is None or self.driver.is_idle:
                 await self._put_down()
 
     async def _put_down(self) -> None:
-        """Give back the connection and the place. A connection with a transaction left open asks the server first."""
-        core, self._core = self._core, None
+        """Give back the connection and the place."""
+        driver, self.driver, self._has_place = self.driver, None, False
+        if self._timer is not None:
+            self._timer.cancel()
         try:
-            if core is not None:
-                await greenlet_spawn(core.close)
+            if driver is not None:
+                await self._way.pool.give_back(driver)
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            self.driver, self._has_place = None, False
             self._way.places.give_back()
 
-    async def _connect(self) -> sqlalchemy.Connection:
-        line.set(self)
+    async def _connect(self) -> Driver:
         try:
-            core = await greenlet_spawn(self._way.engine.connect)
-        except InvalidRequestError as error:  # what SQLAlchemy makes of a second connection that is closed at once
-            raise DisconnectionError("the server closed each new connection") from error
+            driver = await self._way.pool.take()
+        except psycopg.Error as error:
+            raise as_sqlalchemys(error, "", self._way.pool.dialect, lost=True) from error
         except asyncio.CancelledError:
             if self._expired:
                 raise TimeoutError from None
             raise
-        self.encrypted = self.driver is not None and bool(self.driver.pgconn.ssl_in_use)
-        return core
+        self.encrypted = bool(driver.pgconn.ssl_in_use)
+        return driver
 
     async def _judged[T](self, work: Coroutine[Any, Any, T]) -> T:
         self._busy = True
@@ -189,6 +194,6 @@ class Errand:
     def _give_up(self) -> None:
         self._expired = self._busy
         if self.driver is not None:
-            hang_up(self.driver)
+            self.driver.hang_up()
         elif self._work is not None:
             self._work.cancel()

@@ -8,21 +8,20 @@ from functools import lru_cache, partial
 from typing import Any, Final
 
 import psycopg
-import sqlalchemy
 from sqlalchemy import Dialect, Executable
 from sqlalchemy.engine import IteratorResult
 from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import CompilerElement
-from sqlalchemy.util import greenlet_spawn
 
 from lib.breaker import Breaker
-from lib.db.driver import Driver, is_unfit
-from lib.db.engine import make_engine
+from lib.db.driver import Driver
 from lib.db.errand import Errand, Way
 from lib.db.exchange import Asked, Said
+from lib.db.faults import as_sqlalchemys, is_unfit
 from lib.db.places import Places
+from lib.db.pool import Pool
 from lib.db.tenant import Preface, Reach
 from lib.errors import DatabaseUnavailable, ReportTooLong
 
@@ -68,9 +67,8 @@ def _compiled(statement: Executable, dialect: Dialect) -> tuple[bytes, tuple[str
 class Connection:
     """A connection on which each statement commits itself.
 
-    SQLAlchemy writes statements, keeps connections, and names rows and faults. What it does besides around each
-    statement took as long as all of that, so a statement goes to psycopg from here
-    (`docs/decisions/streamed-token.md`).
+    SQLAlchemy writes statements, and names rows and faults. What it does besides around each statement took longer than
+    all of that, so a statement goes to psycopg from here (`docs/decisions/streamed-token.md`).
     """
 
     errand: Errand
@@ -89,17 +87,15 @@ class Connection:
         """
         return await self.errand.do(partial(self._execute, statement, parameters or {}))
 
-    async def _execute(self, statement: Executable, parameters: Mapping[str, Any], core: sqlalchemy.Connection) -> Rows:
-        driver = core.connection.driver_connection
-        assert isinstance(driver, Driver)  # noqa: S101 - the engine makes no others
-        sql, names, own = _compiled(statement, core.dialect)
+    async def _execute(self, statement: Executable, parameters: Mapping[str, Any], driver: Driver) -> Rows:
+        sql, names, own = _compiled(statement, self.errand.dialect)
         values = {**own, **parameters}
         try:
             said = await driver.ask((sql, [values[name] for name in names]), self.preface, ahead=self._ahead())
         except psycopg.Error as error:
             if driver.closed:
-                await greenlet_spawn(core.invalidate, error)
-            raise _fault(error, sql, core.dialect, lost=driver.closed) from error
+                self.errand.lost()
+            raise as_sqlalchemys(error, sql.decode(), self.errand.dialect, lost=driver.closed) from error
         self.errand.answered()
         return Rows(said)
 
@@ -112,16 +108,6 @@ class Connection:
     def without_preface(self) -> "Connection":
         """Return the same connection for what is no tenant's, such as the beginning of a transaction."""
         return replace(self, preface=None)
-
-
-def _fault(error: psycopg.Error, sql: bytes, dialect: Dialect, *, lost: bool) -> Exception:
-    """Return an error of the driver's as SQLAlchemy's."""
-    return DBAPIError.instance(
-        *(sql.decode(), None, error, psycopg.Error),
-        hide_parameters=True,
-        connection_invalidated=lost,
-        dialect=dialect,
-    )
 
 
 class Database:
@@ -144,7 +130,7 @@ class Database:
             recovered: called when an answer shows that it is back. It may neither fail nor wait.
         """
         self._breaker = breaker or Breaker()
-        self._way = Way(make_engine(url, pool_size), Places(pool_size), self._breaker, recovered) if url else None
+        self._way = Way(Pool(url), Places(pool_size), self._breaker, recovered) if url else None
 
     @asynccontextmanager
     async def one_statement(self, reach: Reach, *, past_breaker: bool = False) -> AsyncGenerator[Connection]:
@@ -200,7 +186,7 @@ class Database:
         if self._way is not None:
             while self._way.under_way:
                 await asyncio.wait(tuple(self._way.under_way))
-            await greenlet_spawn(self._way.engine.dispose)
+            await self._way.pool.close()
 
 
 _OF_A_REPORT: Final = b"""

@@ -11,10 +11,10 @@ from typing import Final
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from lib.db.engine import engine_url
 from lib.db.session import Connection, Database
 from lib.db.tables import HEAD
 from lib.db.tenant import EVERY_TEAM
+from lib.db.url import psycopg_url
 from lib.errors import DatabaseUnavailable
 from lib.health.probe import Unwell
 from lib.ids import DEFAULT_TEAM_ID
@@ -76,7 +76,7 @@ async def check_database(settings: Settings) -> list[Finding]:
 
 
 def _host(url: str) -> str:
-    parsed = engine_url(url)
+    parsed = psycopg_url(url)
     return parsed.host or str(parsed.query.get("host", ""))
 
 

@@ -9,8 +9,8 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from lib.db.engine import engine_url
 from lib.db.tables import metadata
+from lib.db.url import psycopg_url
 from lib.settings import SettingsInvalid, get_settings
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('parley.migrations'))")
@@ -28,7 +28,7 @@ def _database_url() -> str:
 
 def _engine() -> Engine:
     try:
-        url = engine_url(_database_url())
+        url = psycopg_url(_database_url())
     except (ArgumentError, ValueError):  # whose text may quote a part of the password
         raise SettingsInvalid("DATABASE_URL is not a URL of a Postgres database") from None
     return create_engine(url, poolclass=NullPool, connect_args={"prepare_threshold": None, "connect_timeout": 10})

@@ -9,10 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from lib.breaker import THRESHOLD, Breaker
-from lib.db.engine import engine_url
 from lib.db.faults import is_passing
 from lib.db.session import POOL_SIZE, Database
 from lib.db.tenant import EVERY_TEAM
+from lib.db.url import psycopg_url
 from lib.errors import DatabaseUnavailable, ReportTooLong
 from tests.doubles.proxy import PostgresProxy
 
@@ -29,18 +29,18 @@ from tests.doubles.proxy import PostgresProxy
     ],
 )
 def test_every_spelling_of_a_url_is_taken(spelled: str) -> None:
-    assert engine_url(spelled).render_as_string(hide_password=False) == "postgresql+psycopg://u:p@host/db"
+    assert psycopg_url(spelled).render_as_string(hide_password=False) == "postgresql+psycopg://u:p@host/db"
 
 
 def test_asyncpgs_ssl_is_libpqs_sslmode() -> None:
     for ssl in ("require", "true"):
-        assert engine_url(f"postgresql+asyncpg://h/db?ssl={ssl}").query == {"sslmode": "require"}
+        assert psycopg_url(f"postgresql+asyncpg://h/db?ssl={ssl}").query == {"sslmode": "require"}
 
 
 def test_neon_gets_tls_and_channel_binding_unless_the_url_says_otherwise() -> None:
-    neon = engine_url("postgres://u@ep-x-pooler.eu.aws.neon.tech/db")
+    neon = psycopg_url("postgres://u@ep-x-pooler.eu.aws.neon.tech/db")
     assert neon.query == {"sslmode": "require", "channel_binding": "require"}
-    told = engine_url("postgres://u@ep-x.eu.aws.neon.tech/db?sslmode=verify-full&channel_binding=prefer")
+    told = psycopg_url("postgres://u@ep-x.eu.aws.neon.tech/db?sslmode=verify-full&channel_binding=prefer")
     assert told.query == {"sslmode": "verify-full", "channel_binding": "prefer"}
 
 

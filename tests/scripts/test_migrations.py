@@ -19,8 +19,8 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData, NullPool, create_engine, inspect, text
 
-from lib.db.engine import engine_url
 from lib.db.tables import HEAD, metadata
+from lib.db.url import psycopg_url
 from scripts.init_db import ROOT, upgrade
 
 MIGRATIONS = ROOT / "scripts" / "migrations"
@@ -28,7 +28,7 @@ MIGRATIONS = ROOT / "scripts" / "migrations"
 
 @contextmanager
 def connected(url: str) -> Generator[Connection]:
-    engine = create_engine(engine_url(url), poolclass=NullPool)
+    engine = create_engine(psycopg_url(url), poolclass=NullPool)
     with engine.begin() as connection:
         yield connection
 
