@@ -85,19 +85,24 @@ class Errand:
         """Seconds left of the budget."""
         return self._until - time.monotonic()
 
-    async def do[T](self, ask: Callable[[Driver], Coroutine[Any, Any, T]]) -> T:
+    async def do[T](self, ask: Callable[[Driver], Coroutine[Any, Any, T]], *, last: bool) -> T:
         """Ask something on a connection, which is brought to its end also when whoever wants to know is cancelled.
 
-        The connection, and the place, are given back at once, unless a transaction is left open on it.
+        Args:
+            ask: what is asked.
+            last: whether to give the connection and the place back at once, unless a transaction is left open; else
+                they are kept for what is asked next.
 
         Raises:
             DatabaseBusy: no place came free, while others were served.
             DatabaseUnavailable: none came free, and nobody was served; or the breaker opened meanwhile; or there is no
                 connection to be had, it was lost, or the budget ran out.
         """
+        if self._work is not None and not self._work.done():
+            await asyncio.wait((self._work,))
         if not self._has_place:
             await self._take_place()
-        self._work = self._way.begin(self._judged(self._done(ask)))
+        self._work = self._way.begin(self._judged(self._done(ask, last=last)))
         return await asyncio.shield(self._work)
 
     def lost(self) -> None:
@@ -127,6 +132,8 @@ class Errand:
             await self._put_down()
 
     async def _take_place(self) -> None:
+        if self.left <= 0:
+            raise DatabaseUnavailable(retry_after=self._way.breaker.retry_after)
         try:
             await self._way.places.take(patience=min(WAIT, self.left))
         except LetGo:
@@ -139,13 +146,13 @@ class Errand:
         self._has_place = True
         self._timer = asyncio.get_running_loop().call_later(self.left, self._give_up)
 
-    async def _done[T](self, ask: Callable[[Driver], Coroutine[Any, Any, T]]) -> T:
+    async def _done[T](self, ask: Callable[[Driver], Coroutine[Any, Any, T]], *, last: bool) -> T:
         try:
             if self.driver is None:
                 self.driver = await self._connect()
             return await ask(self.driver)
         finally:
-            if self.driver is None or self.driver.is_idle:
+            if last and (self.driver is None or self.driver.is_idle):
                 await self._put_down()
 
     async def _put_down(self) -> None:

@@ -8,6 +8,7 @@ for each statement, and waits for the socket at each step, which takes twice the
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
+from secrets import token_hex
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -64,6 +65,7 @@ class Exchange:
         self._seen: dict[_Kind, int] = {}
         self._names: dict[_Kind, bytes] = {}
         self._columns_of: dict[bytes, tuple[str, ...]] = {}
+        self._own = token_hex(8).encode()  # so that no other's name is taken for ours, wherever a pooler sends it
         self._numbers = count()
 
     def ask(self, *asked: Asked, prepares: bool) -> PQGen[list[Said | psycopg.Error]]:
@@ -79,17 +81,17 @@ class Exchange:
             psycopg.Error: a parameter cannot be sent, or the connection is lost.
         """
         questions = [self._question(sql, parameters, prepares=prepares) for sql, parameters in asked]
-        self._pgconn.enter_pipeline_mode()
         try:
+            self._pgconn.enter_pipeline_mode()
             for question in questions:
                 self._send(question)
             self._pgconn.pipeline_sync()
             yield from send(self._pgconn)
             results: list[PGresult] = []
             for question in questions:
-                if question.is_new:
-                    self._note_prepared(question, *(yield from fetch_many(self._pgconn)))
-                results += yield from fetch_many(self._pgconn)
+                prepared = (yield from fetch_many(self._pgconn)) if question.is_new else []
+                told = yield from fetch_many(self._pgconn)
+                results += self._unless_refused(question, prepared) or told
             yield from fetch_many(self._pgconn)  # the end of the pipeline
             self._pgconn.exit_pipeline_mode()
         except BaseException:
@@ -103,7 +105,7 @@ class Exchange:
         name = self._names.get(kind) if prepares else None
         is_new = prepares and name is None and self._is_due(kind)
         if is_new:
-            name = self._names[kind] = b"parley_%d" % next(self._numbers)
+            name = b"parley_%b_%d" % (self._own, next(self._numbers))
         return _Question(kind, values, self._transformer.formats, name, is_new)
 
     def _is_due(self, kind: _Kind) -> bool:
@@ -124,15 +126,19 @@ class Exchange:
         else:
             self._pgconn.send_query_params(kind.sql, values, kind.types, formats)
 
-    def _note_prepared(self, question: _Question, result: PGresult) -> None:
-        if result.status != ExecStatus.COMMAND_OK:
-            del self._names[question.kind]
+    def _unless_refused(self, question: _Question, prepared: list[PGresult]) -> list[PGresult]:
+        """Note what is prepared now; return why a statement is not, which is then what the server says to it."""
+        refused = [result for result in prepared if result.status != ExecStatus.COMMAND_OK]
+        if prepared and not refused and question.name is not None:
+            self._names[question.kind] = question.name
+        return refused
 
     def _said(self, question: _Question, result: PGresult) -> Said | psycopg.Error:
         match result.status:
             case ExecStatus.TUPLES_OK:
                 self._transformer.set_pgresult(result)
                 rows = self._transformer.load_rows(0, result.ntuples, tuple)
+                self._transformer.set_pgresult(None)  # a connection may wait for long, and holds it
                 return Said(self._columns(question, result), rows, result.ntuples)
             case ExecStatus.COMMAND_OK:
                 return Said((), (), result.command_tuples or 0)

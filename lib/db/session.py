@@ -75,17 +75,20 @@ class Connection:
     preface: Preface | None
     is_report: bool = False
 
-    async def execute(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Rows:
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None, *, last: bool = False
+    ) -> Rows:
         """Run a statement and return its result, all rows at hand.
 
-        A statement that is begun is brought to its end, also when whoever waits for it is cancelled.
+        A statement that is begun is brought to its end, also when whoever waits for it is cancelled. After the `last`
+        the connection is given back before the result is, so that others need not wait until somebody has read it.
 
         Raises:
             Unauthenticated: the credential of the tenant's asker does not hold any more. The statement did nothing.
             Forbidden: the asker's role is not enough, likewise.
             DatabaseUnavailable: no answer came. The statement may have been heard.
         """
-        return await self.errand.do(partial(self._execute, statement, parameters or {}))
+        return await self.errand.do(partial(self._execute, statement, parameters or {}), last=last)
 
     async def _execute(self, statement: Executable, parameters: Mapping[str, Any], driver: Driver) -> Rows:
         sql, names, own = _compiled(statement, self.errand.dialect)
@@ -136,8 +139,7 @@ class Database:
     async def one_statement(self, reach: Reach, *, past_breaker: bool = False) -> AsyncGenerator[Connection]:
         """Yield a connection on which each statement commits itself: one round trip instead of three.
 
-        From here on there are three seconds for everything: waiting for a connection, making one, and the statement,
-        which is what takes one; between two statements others may have it.
+        From here on there are three seconds for everything: waiting for a connection, making one, and the statement.
 
         Args:
             reach: the tenant whose rows the statements may touch, or `EVERY_TEAM` for work that is no tenant's.

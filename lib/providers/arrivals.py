@@ -1,7 +1,7 @@
 """The bytes of an answer, read no oftener than anybody could see."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -21,7 +21,7 @@ class Arrivals:
 
     A model may write a token every few milliseconds, each in a packet of its own, and the way of a packet, from the
     wake-up to the frame that we send, costs many times what its token does. So what arrives within a `TICK` is read as
-    one, and a client has fewer frames to draw. Meanwhile it waits in the socket, whose bound holds the model back.
+    one, and a client has fewer frames to draw. Meanwhile it waits, and the bound of what may wait holds the model back.
     """
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
@@ -41,17 +41,25 @@ class Arrivals:
             aiohttp.ClientError: the connection was lost.
         """
         if not at_once and self._due > self._phases.now() and not self._content.is_eof():
-            self._rest()
+            await self._rest()
         data = self._left() or await self._content.readany()
         self._due = self._phases.now() + PHASES
         return data
 
-    def _rest(self) -> None:
-        """Leave until the tick in the socket what arrives: to take out each packet by itself is most of its cost."""
+    async def _rest(self) -> None:
+        """Wait for the tick, and leave in the socket what arrives: to take out each packet by itself costs most of it.
+
+        TLS takes packets out all the same, and what it has not handed on is lost with a connection.
+        """
         transport = self._connection and self._connection.transport
-        if transport is not None:
-            transport.pause_reading()
-            self._phases.call(self._due, transport.resume_reading)
+        if transport is None or transport.get_extra_info("sslcontext") is not None:
+            await self._phases.reach(self._due)
+            return
+        transport.pause_reading()
+        try:
+            await self._phases.reach(self._due)
+        finally:
+            transport.resume_reading()
 
     def _left(self) -> bytes:
         """Return what came before the connection was lost: every public method tells of the loss first."""
@@ -64,23 +72,26 @@ class _Phases:
     """A clock for all answers of an event loop: those that wake up in the same phase cost the loop one turn."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._due: dict[int, list[Callable[[], None]]] = {}
+        self._waiting: dict[int, list[asyncio.Future[None]]] = {}
 
     def now(self) -> int:
         """Return how many phases there were."""
-        return int(self._loop.time() * (PHASES / TICK))
+        return int(asyncio.get_running_loop().time() * (PHASES / TICK))
 
-    def call(self, phase: int, due: Callable[[], None]) -> None:
-        """Call something when a phase begins."""
-        if phase not in self._due:
-            self._due[phase] = []
-            self._loop.call_at(phase * (TICK / PHASES), self._begin, phase)
-        self._due[phase].append(due)
+    def reach(self, phase: int) -> asyncio.Future[None]:
+        """Return what is done when a phase begins."""
+        loop = asyncio.get_running_loop()
+        if phase not in self._waiting:
+            self._waiting[phase] = []
+            loop.call_at(phase * (TICK / PHASES), self._begin, phase)
+        reached = loop.create_future()
+        self._waiting[phase].append(reached)
+        return reached
 
     def _begin(self, phase: int) -> None:
-        for due in self._due.pop(phase):
-            due()
+        for reached in self._waiting.pop(phase):
+            if not reached.done():
+                reached.set_result(None)
 
 
 _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Phases] = WeakKeyDictionary()

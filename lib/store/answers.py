@@ -21,7 +21,7 @@ async def finish(connection: Connection, turn: TurnRecord, result: TurnResult, *
     only what they ended, and do not make the conversation any newer. What its reader has had stopped stays so.
     """
     parameters = _result_parameters(turn, result, by_writer=by_writer)
-    return (await connection.execute(_FINISH, parameters)).scalar_one() == 1
+    return (await connection.execute(_FINISH, parameters, last=True)).scalar_one() == 1
 
 
 async def save_whole(connection: Connection, ended: EndedTurn) -> Kept:

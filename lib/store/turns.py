@@ -34,7 +34,7 @@ async def begin(connection: Connection, turn: TurnRecord, *, busy: float, hit: H
         Unauthenticated: whoever asks is signed in no longer, or the account or the team is not active.
     """
     parameters = _parameters(turn, busy, hit) | {"agent_id": turn.agent_id}
-    row = (await connection.execute(_BEGIN, parameters)).one()
+    row = (await connection.execute(_BEGIN, parameters, last=True)).one()
     allowance = allowance_of(row, hit)
     if not row.found:
         raise AgentNotFound if turn.agent_id and row.agent_id is None else KeyTaken(taken_by(row, turn))
@@ -61,7 +61,7 @@ async def continue_(
     if turn.branch:
         parameters |= {"branch_at": turn.branch.message_id}
     statement = {None: _CONTINUE, "edit": _EDIT, "regenerate": _REGENERATE}[turn.branch and turn.branch.kind]
-    row = (await connection.execute(statement, parameters)).one()
+    row = (await connection.execute(statement, parameters, last=True)).one()
     allowance = allowance_of(row, hit)
     if not row.found:
         raise reason_of(row, turn)

@@ -1,10 +1,11 @@
 """A statement and its answer on the wire: what fails leaves a connection that can be used, or none."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
 
 from lib.db.exchange import MOST_PREPARED, PREPARED
 from lib.db.session import Database
@@ -58,6 +59,34 @@ async def test_a_statement_that_fails_leaves_the_connection_as_it_was(database: 
                 await connection.execute(text("SELECT 1 / CAST(:by AS integer)"), {"by": 0})
     assert await said(database, "x") == "x"
     assert await backend(database) == before
+
+
+async def test_a_statement_that_cannot_be_prepared_says_why_each_time(database: Database) -> None:
+    wrong = text("SELECT 1 +")
+    for _ in range(2 * PREPARED + 3):
+        with pytest.raises(ProgrammingError):
+            async with database.one_statement(Tenant(DEFAULT_TEAM_ID)) as connection:
+                await connection.execute(wrong)
+
+
+async def test_nothing_is_taken_for_prepared_that_was_never_sent(database: Database) -> None:
+    for _ in range(PREPARED):
+        await said(database, "x")
+    with pytest.raises(DataError):
+        await said(database, "a\0b")  # the preface is due to be prepared
+    assert await said(database, "x") == "x"
+
+
+async def test_an_errand_of_several_statements_waits_once(database: Database) -> None:
+    one = text("SELECT 1")
+    async with database.one_statement(EVERY_TEAM) as connection:
+        await connection.execute(one)
+        waiting = asyncio.create_task(backend(database))
+        await asyncio.sleep(0)
+        await connection.execute(one)
+        assert not waiting.done()
+        await connection.execute(one, last=True)
+        await waiting
 
 
 async def test_a_statement_that_the_server_has_forgotten_fails_once(database: Database) -> None:
