@@ -28,7 +28,7 @@ FRAMEWORK = {
     *("typing_inspection", "uuid_utils"),
 }
 CREDENTIALS = {"bcrypt", "cryptography", "jwt"}
-DATABASE = {"greenlet", "psycopg", "psycopg_binary", "sqlalchemy"}
+DATABASE = {"psycopg", "psycopg_binary", "sqlalchemy"}
 HTTP_CLIENT = {"aiohappyeyeballs", "aiohttp", "aiosignal", "attr", "frozenlist", "multidict", "propcache", "yarl"}
 STEMMERS = {"py_rust_stemmers"}
 

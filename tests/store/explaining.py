@@ -30,7 +30,9 @@ class Explaining:
     generic: bool = False
     plans: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
-    async def execute(self, statement: TextClause, parameters: Mapping[str, Any] | None = None) -> Any:
+    async def execute(
+        self, statement: TextClause, parameters: Mapping[str, Any] | None = None, *, last: bool = False
+    ) -> Any:
         """Explain a statement by what it does, take that back, and run it."""
         bare = self.connection.without_preface()
         await bare.execute(text("BEGIN"))
@@ -47,7 +49,7 @@ class Explaining:
         if self.generic:
             await bare.execute(text(f"DEALLOCATE {PREPARED}"))
         self.plans.append(plan[0]["Plan"])
-        return await self.connection.execute(statement, parameters)
+        return await self.connection.execute(statement, parameters, last=last)
 
     def nodes(self) -> Iterator[dict[str, Any]]:
         """Yield every step of the plans."""
