@@ -128,6 +128,8 @@ class Errand:
     async def _end(self) -> None:
         if self._work is not None and not self._work.done():
             await asyncio.wait((self._work,))
+            if not self._work.cancelled():
+                self._work.exception()  # whoever wanted to know is gone, and the log knows of what concerns the server
         if self._has_place:
             await self._put_down()
 

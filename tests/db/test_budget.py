@@ -1,6 +1,7 @@
 """What an errand to Postgres may cost, who waits for a connection and for how long, and what a cancellation leaves."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -221,8 +222,9 @@ async def a_user(rows: Rows) -> list[dict[str, object]]:
 async def test_whenever_askers_leave_no_connection_is_lost_and_never_are_there_more_than_the_pool(
     proxy: PostgresProxy, database_url: str
 ) -> None:
+    loop, complaints = asyncio.get_running_loop(), list[dict[str, object]]()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
     async with database_at(proxy.url, pool_size=3) as database:
-        loop = asyncio.get_running_loop()
         for round_number in range(40):
             asking = [asyncio.create_task(ask(database, "SELECT pg_sleep(.003)")) for _ in range(8)]
             for number, task in enumerate(asking):
@@ -233,6 +235,9 @@ async def test_whenever_askers_leave_no_connection_is_lost_and_never_are_there_m
         await asyncio.gather(*(ask(database) for _ in range(3)))
         assert await at_the_server(database_url) <= 3
     assert await at_the_server(database_url) == 0
+    gc.collect()
+    loop.set_exception_handler(None)
+    assert complaints == []  # asyncio's, of what nobody waited for
 
 
 async def at_the_server(database_url: str) -> int:
