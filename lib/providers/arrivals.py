@@ -14,6 +14,8 @@ TICK: Final = 1 / 25
 """Seconds between two reads of an answer that is under way: a film shows no more pictures, and seems to flow."""
 PHASES: Final = 16
 """Parts of a tick. Answers of one part are read together, and whoever waits for something else waits for no more."""
+LONGEST: Final = 3
+"""Ticks between two reads, at most, of an instance that has more to do than time."""
 
 
 class Arrivals:
@@ -43,7 +45,7 @@ class Arrivals:
         if not at_once and self._due > self._phases.now() and not self._content.is_eof():
             await self._rest()
         data = self._left() or await self._content.readany()
-        self._due = self._phases.now() + PHASES
+        self._due = self._phases.now() + self._phases.tick
         return data
 
     async def _rest(self) -> None:
@@ -68,15 +70,23 @@ class Arrivals:
         return self._content._read_nowait(-1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
-class _Phases:
-    """A clock for all answers of an event loop: those that wake up in the same phase cost the loop one turn."""
+class Phases:
+    """A clock for all answers of an event loop: those that wake up in the same phase cost the loop one turn.
+
+    Attributes:
+        tick: phases between two reads of an answer. A loop that comes late to its phases has more to do than time, and
+            lets them grow: an answer in fewer frames rather than a later one.
+    """
 
     def __init__(self) -> None:
+        """Begin with a loop that keeps up."""
+        self.tick = PHASES
         self._waiting: dict[int, list[asyncio.Future[None]]] = {}
+        self._late = 0.0
 
     def now(self) -> int:
         """Return how many phases there were."""
-        return int(asyncio.get_running_loop().time() * (PHASES / TICK))
+        return int(self._time())
 
     def reach(self, phase: int) -> asyncio.Future[None]:
         """Return what is done when a phase begins."""
@@ -89,18 +99,25 @@ class _Phases:
         return reached
 
     def _begin(self, phase: int) -> None:
+        late = min(self._time() - phase, PHASES)  # not hours, of an instance that was frozen meanwhile
+        self._late += (late - self._late) / PHASES
+        self.tick = min(PHASES + int(4 * self._late), LONGEST * PHASES)  # twice as long for four phases, which is 10 ms
         for reached in self._waiting.pop(phase):
             if not reached.done():
                 reached.set_result(None)
 
+    @staticmethod
+    def _time() -> float:
+        return asyncio.get_running_loop().time() * (PHASES / TICK)
 
-_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Phases] = WeakKeyDictionary()
+
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Phases] = WeakKeyDictionary()
 
 
-def _phases() -> _Phases:
+def _phases() -> Phases:
     loop = asyncio.get_running_loop()
     if loop not in _of_loops:
-        _of_loops[loop] = _Phases()
+        _of_loops[loop] = Phases()
     return _of_loops[loop]
 
 
