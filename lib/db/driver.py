@@ -1,14 +1,17 @@
 """psycopg's connection, which has a preface go ahead of a tenant's statement."""
 
+import asyncio
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
+from psycopg.waiting import READY_R, READY_W, WAIT_R, WAIT_W, Ready
 
 from lib.db.exchange import Asked, Exchange, Said
 from lib.db.tenant import Preface
@@ -32,16 +35,28 @@ class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
         self._exchange = Exchange(self)
         self._prepares = False
 
-    async def ask(self, statement: Asked, preface: Preface | None, *, ahead: Sequence[Asked] = ()) -> Said:
+    def ask(
+        self,
+        statement: Asked,
+        preface: Preface | None,
+        then: Callable[[Said | Exception], None],
+        *,
+        ahead: Sequence[Asked] = (),
+    ) -> None:
         """Run a statement, behind its preface, if it has one, and `ahead` of that what is to hold for both.
 
-        Raises:
-            Unauthenticated, Forbidden: the preface says so. The statement, behind the wall, did nothing.
-            psycopg.Error: the server refuses the statement, or is gone.
+        The exchange goes on by itself whenever the socket is ready. Neither a task nor a turn of the event loop lies
+        between the server's last word and what is to be done `then`, which is told what the server said, or why nothing
+        is known of it:
+
+        - `Unauthenticated`, `Forbidden`: the preface says so. The statement, behind the wall, did nothing.
+        - `psycopg.Error`: the server refuses the statement, or is gone.
         """
+        self._go_on(self._asking(statement, preface, ahead), then)
+
+    def _asking(self, statement: Asked, preface: Preface | None, ahead: Sequence[Asked]) -> PQGen[Said]:
         asked = (*ahead, statement) if preface is None else (*ahead, preface.asked, statement)
-        async with self.lock:
-            *before, told = await self.wait(self._exchange.ask(*asked, prepares=self._prepares))
+        *before, told = yield from self._exchange.ask(*asked, prepares=self._prepares)
         found = [_unless_error(each) for each in before]
         if preface is not None:  # of a write that the wall refused, what the preface found is the reason
             role, server, *_ = found[-1].rows[0]
@@ -49,16 +64,36 @@ class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
             preface.judge(role)
         return _unless_error(told)
 
+    def _go_on(self, asking: PQGen[Said], then: Callable[[Said | Exception], None], ready: Ready | None = None) -> None:
+        """Take an exchange as far as it comes without waiting."""
+        try:
+            wanted = next(asking) if ready is None else asking.send(ready)
+        except StopIteration as end:
+            told = end.value
+        except Exception as error:
+            told = error
+        else:
+            loop, fileno = asyncio.get_running_loop(), self.pgconn.socket
+            if wanted & WAIT_R:
+                loop.add_reader(fileno, self._is_ready, READY_R, asking, then)
+            if wanted & WAIT_W:
+                loop.add_writer(fileno, self._is_ready, READY_W, asking, then)
+            return
+        then(told)
+
+    def _is_ready(self, ready: Ready, asking: PQGen[Said], then: Callable[[Said | Exception], None]) -> None:
+        loop, fileno = asyncio.get_running_loop(), self.pgconn.socket
+        loop.remove_reader(fileno)
+        loop.remove_writer(fileno)
+        self._go_on(asking, then, ready)
+
     @property
     def is_idle(self) -> bool:
         """Whether nothing is asked, and no transaction open."""
         return self.pgconn.transaction_status == TransactionStatus.IDLE
 
     def hang_up(self) -> None:
-        """Shut the socket of a connection that is silent for too long; psycopg then sees that the server is gone.
-
-        Cancelling the wait instead would have psycopg ask the silent server to cancel the query, for seconds more.
-        """
+        """Shut the socket of a connection that is silent for too long: its exchange then sees the server gone."""
         if self.closed:
             return
         with socket.socket(fileno=os.dup(self.fileno())) as duplicate, suppress(OSError):

@@ -7,18 +7,21 @@ cancelled: psycopg would ask the server, over a connection of its own, to cancel
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import psycopg
 from sqlalchemy import Dialect
 
 from lib.breaker import Breaker, Call
 from lib.db.driver import Driver
+from lib.db.exchange import Asked, Said
 from lib.db.faults import as_sqlalchemys, is_answer, is_lost, is_silence, reason
 from lib.db.places import LetGo, Places
 from lib.db.pool import Pool
+from lib.db.tenant import Preface
 from lib.errors import DatabaseBusy, DatabaseUnavailable
 from lib.unhindered import at_once
 
@@ -41,22 +44,14 @@ class Way:
         places: who may hold one.
         breaker: whether Postgres is taken to be away.
         recovered: called when an answer shows that it is back.
-        under_way: what is still to be brought to its end, also when nobody waits for it.
+        busy: the errands on which something is asked, also when nobody waits for it.
     """
 
     pool: Pool
     places: Places
     breaker: Breaker
     recovered: Callable[[], None] | None
-    under_way: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
-
-    def begin[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Begin `work` at once, in a task that no request's end cancels."""
-        task = at_once(work)
-        if not task.done():
-            self.under_way.add(task)
-            task.add_done_callback(self.under_way.discard)
-        return task
+    busy: "set[Errand]" = field(default_factory=set["Errand"])
 
 
 class Errand:
@@ -64,16 +59,18 @@ class Errand:
 
     def __init__(self, way: Way, call: Call) -> None:
         """Set out: the budget runs from here."""
-        self.driver: Driver | None = None
         self.encrypted = False
+        self._driver: Driver | None = None
         self._way = way
         self._call = call
-        self._work: asyncio.Task[Any] | None = None
         self._until = time.monotonic() + BUDGET
         self._has_place = False
-        self._busy = False
+        self._has_ended = False
         self._expired = False
         self._timer: asyncio.TimerHandle | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._rests = asyncio.Event()
+        self._rests.set()
 
     @property
     def dialect(self) -> Dialect:
@@ -85,11 +82,15 @@ class Errand:
         """Seconds left of the budget."""
         return self._until - time.monotonic()
 
-    async def do[T](self, ask: Callable[[Driver], Coroutine[Any, Any, T]], *, last: bool) -> T:
+    async def ask(
+        self, statement: Asked, preface: Preface | None, *, ahead: Callable[[], Sequence[Asked]], last: bool
+    ) -> Said:
         """Ask something on a connection, which is brought to its end also when whoever wants to know is cancelled.
 
         Args:
-            ask: what is asked.
+            statement: what is asked.
+            preface: what goes before it.
+            ahead: returns what goes before that, in the moment of asking.
             last: whether to give the connection and the place back at once, unless a transaction is left open; else
                 they are kept for what is asked next.
 
@@ -97,41 +98,41 @@ class Errand:
             DatabaseBusy: no place came free, while others were served.
             DatabaseUnavailable: none came free, and nobody was served; or the breaker opened meanwhile; or there is no
                 connection to be had, it was lost, or the budget ran out.
+            DBAPIError: the server refused the statement.
+            Unauthenticated, Forbidden: the preface did.
         """
-        if self._work is not None and not self._work.done():
-            await asyncio.wait((self._work,))
+        await self._rests.wait()
         if not self._has_place:
             await self._take_place()
-        self._work = self._way.begin(self._judged(self._done(ask, last=last)))
-        return await asyncio.shield(self._work)
+        told = asyncio.get_running_loop().create_future()
+        settle = partial(self._settle, told, statement, last=last)
 
-    def lost(self) -> None:
-        """Note that the connection is gone: those that were made before may be, too."""
-        self._way.pool.distrust()
+        def send(driver: Driver) -> None:
+            self.encrypted = bool(driver.pgconn.ssl_in_use)
+            driver.ask(statement, preface, settle, ahead=ahead())
 
-    def answered(self) -> None:
-        """Note that Postgres answered."""
-        if self._call.answered() and self._way.recovered:
-            self._way.recovered()
+        self._rests.clear()
+        self._way.busy.add(self)
+        self._driver = self._driver or self._way.pool.kept()
+        if self._driver is not None:
+            send(self._driver)
+        else:
+            self._connecting = at_once(self._connect(send, settle))
+        return await told
+
+    async def comes_to_rest(self) -> None:
+        """Wait until nothing is asked."""
+        await self._rests.wait()
 
     def unfit(self, error: Exception) -> DatabaseUnavailable:
         """Return what to raise for a server that answers, and is not fit to serve us."""
         return self._away(reason(error), waited=False)
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """Give back what is not given back yet; later, when a request is cancelled in the middle of something."""
-        if self._work is not None and not self._work.done():
-            self._way.begin(self._end())
-        elif self._has_place:
-            await asyncio.shield(self._way.begin(self._end()))
-
-    async def _end(self) -> None:
-        if self._work is not None and not self._work.done():
-            await asyncio.wait((self._work,))
-            if not self._work.cancelled():
-                self._work.exception()  # whoever wanted to know is gone, and the log knows of what concerns the server
-        if self._has_place:
-            await self._put_down()
+        self._has_ended = True
+        if self._has_place and self._rests.is_set():
+            self._put_down()
 
     async def _take_place(self) -> None:
         if self.left <= 0:
@@ -148,51 +149,72 @@ class Errand:
         self._has_place = True
         self._timer = asyncio.get_running_loop().call_later(self.left, self._give_up)
 
-    async def _done[T](self, ask: Callable[[Driver], Coroutine[Any, Any, T]], *, last: bool) -> T:
+    async def _connect(self, send: Callable[[Driver], None], settle: Callable[[Said | Exception], None]) -> None:
         try:
-            if self.driver is None:
-                self.driver = await self._connect()
-            return await ask(self.driver)
-        finally:
-            if last and (self.driver is None or self.driver.is_idle):
-                await self._put_down()
+            self._driver = await self._way.pool.new()
+        except asyncio.CancelledError:
+            settle(TimeoutError())
+            if not self._expired:
+                raise
+        except Exception as error:
+            settle(error)
+        else:
+            send(self._driver)
 
-    async def _put_down(self) -> None:
+    def _settle(self, told: asyncio.Future[Said], statement: Asked, said: Said | Exception, *, last: bool) -> None:
+        """Take what came of a statement, give back what nobody needs any more, and tell who asked, if they still wait.
+
+        The connection goes to the next who waits for one before anybody hears of the answer.
+        """
+        outcome = self._judged(said, statement)
+        self._rests.set()
+        self._way.busy.discard(self)
+        if self._has_ended or (last and (self._driver is None or self._driver.is_idle)):
+            self._put_down()
+        if told.cancelled():
+            return
+        if isinstance(outcome, Said):
+            told.set_result(outcome)
+        else:
+            told.set_exception(outcome)
+            told.exception()  # who is cancelled in this very moment does not hear of it, and asyncio need not complain
+
+    def _judged(self, said: Said | Exception, statement: Asked) -> Said | Exception:
+        """Return what was said as who asked is to have it, and tell the breaker what that says of the server."""
+        if isinstance(said, Said):
+            self._answered()
+            return said
+        fault = said
+        if isinstance(said, psycopg.Error):
+            lost = self._driver is None or self._driver.closed
+            if lost and self._driver is not None:
+                self._way.pool.distrust()  # those that were made before may be gone, too
+            fault = as_sqlalchemys(said, statement[0].decode(), self.dialect, lost=lost)
+            fault.__cause__ = said
+        if is_lost(fault):
+            waited = is_silence(fault) or (self._expired and self.left > -LATE)
+            away = self._away(reason(fault), waited=waited)
+            away.__cause__ = fault
+            return away
+        if is_answer(fault):
+            self._answered()
+        return fault
+
+    def _answered(self) -> None:
+        """Note that Postgres answered."""
+        if self._call.answered() and self._way.recovered:
+            self._way.recovered()
+
+    def _put_down(self) -> None:
         """Give back the connection and the place."""
-        driver, self.driver, self._has_place = self.driver, None, False
+        driver, self._driver, self._has_place = self._driver, None, False
         if self._timer is not None:
             self._timer.cancel()
         try:
             if driver is not None:
-                await self._way.pool.give_back(driver)
+                self._way.pool.give_back(driver)
         finally:
             self._way.places.give_back()
-
-    async def _connect(self) -> Driver:
-        try:
-            driver = await self._way.pool.take()
-        except psycopg.Error as error:
-            raise as_sqlalchemys(error, "", self._way.pool.dialect, lost=True) from error
-        except asyncio.CancelledError:
-            if self._expired:
-                raise TimeoutError from None
-            raise
-        self.encrypted = bool(driver.pgconn.ssl_in_use)
-        return driver
-
-    async def _judged[T](self, work: Coroutine[Any, Any, T]) -> T:
-        self._busy = True
-        try:
-            return await work
-        except Exception as error:
-            if is_lost(error):
-                waited = is_silence(error) or (self._expired and self.left > -LATE)
-                raise self._away(reason(error), waited=waited) from error
-            if is_answer(error):
-                self.answered()
-            raise
-        finally:
-            self._busy = False
 
     def _away(self, why: str, *, waited: bool) -> DatabaseUnavailable:
         _log.warning("database unavailable: %s", why)
@@ -201,8 +223,8 @@ class Errand:
         return DatabaseUnavailable(retry_after=self._way.breaker.retry_after)
 
     def _give_up(self) -> None:
-        self._expired = self._busy
-        if self.driver is not None:
-            self.driver.hang_up()
-        elif self._work is not None:
-            self._work.cancel()
+        self._expired = not self._rests.is_set()
+        if self._driver is not None:
+            self._driver.hang_up()
+        elif self._connecting is not None:
+            self._connecting.cancel()

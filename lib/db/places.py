@@ -10,7 +10,7 @@ class LetGo(Exception):
 
 
 class Places:
-    """So many places. SQLAlchemy's pool has as many connections, and so never has anybody wait itself."""
+    """So many places: whoever has one may hold a connection."""
 
     def __init__(self, number: int) -> None:
         """Begin with all of them free."""

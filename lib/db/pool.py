@@ -42,34 +42,43 @@ class Pool:
         self._kept: list[Driver] = []
         self._trusted_since = 0.0
 
-    async def take(self) -> Driver:
-        """Return a connection that lives, as far as anybody knows: one that is kept, or a new one.
-
-        Raises:
-            psycopg.Error: there is none to be had.
-        """
+    def kept(self) -> Driver | None:
+        """Return a connection that lives, as far as anybody knows, if one is kept."""
         while self._kept:
             driver = self._kept.pop()
             if self._is_good(driver) and not _has_something_to_say(driver):
                 return driver
-            await driver.close()
+            driver.pgconn.finish()
+        return None
+
+    async def new(self) -> Driver:
+        """Return a new connection.
+
+        Raises:
+            psycopg.Error: there is none to be had.
+        """
         return await Driver.connect(**self._arguments)
 
-    async def give_back(self, driver: Driver) -> None:
-        """Keep a connection; not one that is old, lost, or in the middle of something, which closing it ends."""
+    def give_back(self, driver: Driver) -> None:
+        """Keep a connection; not one that is old, lost, or in the middle of something, which closing it ends.
+
+        Where there was much to do, there are more than are used now: those that have grown old meanwhile go, too.
+        """
+        while self._kept and not self._is_good(self._kept[0]):
+            self._kept.pop(0).pgconn.finish()
         if self._is_good(driver):
             self._kept.append(driver)
         else:
-            await driver.close()
+            driver.pgconn.finish()
 
     def distrust(self) -> None:
         """Replace every connection that was made up to now: one of them was lost, and others may be."""
         self._trusted_since = time.monotonic()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close what is kept."""
         while self._kept:
-            await self._kept.pop().close()
+            self._kept.pop().pgconn.finish()
 
     def _is_good(self, driver: Driver) -> bool:
         return driver.is_idle and driver.since > max(self._trusted_since, time.monotonic() - RECYCLE)

@@ -1,10 +1,9 @@
 """The way to a connection, for a statement or two, with a breaker in front of it."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Final
 
 import psycopg
@@ -16,16 +15,15 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import CompilerElement
 
 from lib.breaker import Breaker
-from lib.db.driver import Driver
 from lib.db.errand import Errand, Way
 from lib.db.exchange import Asked, Said
-from lib.db.faults import as_sqlalchemys, is_unfit
+from lib.db.faults import is_unfit
 from lib.db.places import Places
 from lib.db.pool import Pool
 from lib.db.tenant import Preface, Reach
 from lib.errors import DatabaseUnavailable, ReportTooLong
 
-POOL_SIZE: Final = 4
+POOL_SIZE: Final = 8
 """Connections there may be, where nobody says how many. A turn needs one for a few milliseconds, twice."""
 REPORT: Final = 2.0
 """Seconds a report may run in the server: less than an errand's budget, so that it is the server that gives up."""
@@ -88,19 +86,10 @@ class Connection:
             Forbidden: the asker's role is not enough, likewise.
             DatabaseUnavailable: no answer came. The statement may have been heard.
         """
-        return await self.errand.do(partial(self._execute, statement, parameters or {}), last=last)
-
-    async def _execute(self, statement: Executable, parameters: Mapping[str, Any], driver: Driver) -> Rows:
         sql, names, own = _compiled(statement, self.errand.dialect)
-        values = {**own, **parameters}
-        try:
-            said = await driver.ask((sql, [values[name] for name in names]), self.preface, ahead=self._ahead())
-        except psycopg.Error as error:
-            if driver.closed:
-                self.errand.lost()
-            raise as_sqlalchemys(error, sql.decode(), self.errand.dialect, lost=driver.closed) from error
-        self.errand.answered()
-        return Rows(said)
+        values = {**own, **(parameters or {})}
+        asked = sql, [values[name] for name in names]
+        return Rows(await self.errand.ask(asked, self.preface, ahead=self._ahead, last=last))
 
     def _ahead(self) -> tuple[Asked, ...]:
         if not self.is_report:
@@ -162,7 +151,7 @@ class Database:
                     raise
                 raise errand.unfit(error) from error
             finally:
-                await errand.end()
+                errand.end()
 
     @asynccontextmanager
     async def one_report(self, reach: Reach) -> AsyncGenerator[Connection]:
@@ -186,9 +175,9 @@ class Database:
     async def close(self) -> None:
         """Close every connection, once what is under way has come to its end."""
         if self._way is not None:
-            while self._way.under_way:
-                await asyncio.wait(tuple(self._way.under_way))
-            await self._way.pool.close()
+            while self._way.busy:
+                await next(iter(self._way.busy)).comes_to_rest()
+            self._way.pool.close()
 
 
 _OF_A_REPORT: Final = b"""

@@ -33,7 +33,7 @@ class Parts(Base):
         description="Postgres; NEON_DATABASE_URL wins over DATABASE_URL. `make dev` runs its own when neither is set",
     )
     database_pool_size: int = Field(
-        default=4, ge=1, le=100, description="connections to Postgres that one instance may hold at once"
+        default=8, ge=1, le=100, description="connections to Postgres that one instance may hold at once"
     )
     qdrant_url: str | None = Field(
         default=None, description="vector store; without one, answers come without passages. `make dev` runs its own"

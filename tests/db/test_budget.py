@@ -240,6 +240,18 @@ async def test_whenever_askers_leave_no_connection_is_lost_and_never_are_there_m
     assert complaints == []  # asyncio's, of what nobody waited for
 
 
+async def test_connections_that_nobody_needs_any_more_are_not_kept(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with database_at(database_url, pool_size=3) as database:
+        await asyncio.gather(*(ask(database, "SELECT pg_sleep(.05)") for _ in range(3)))
+        assert await at_the_server(database_url) == 3
+        monkeypatch.setattr("lib.db.pool.RECYCLE", 0)
+        await ask(database)
+        assert await at_the_server(database_url) == 0
+    assert await at_the_server(database_url) == 0
+
+
 async def at_the_server(database_url: str) -> int:
     """Return how many of the proxy's clients the server knows."""
     async with asyncio.timeout(5), await psycopg.AsyncConnection.connect(database_url, autocommit=True) as onlooker:
