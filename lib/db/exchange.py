@@ -19,8 +19,8 @@ from psycopg.generators import fetch_many, send
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGresult
 
-PREPARED: Final = 2
-"""Times a statement is sent before it is prepared: a function's first are not worth it."""
+PREPARED: Final = 1
+"""Times a statement is sent before it is prepared: many come once."""
 MOST_PREPARED: Final = 100
 """Statements that a connection has prepared, at most."""
 
@@ -103,7 +103,7 @@ class Exchange:
         values = self._transformer.dump_sequence(parameters, [PyFormat.AUTO] * len(parameters))
         kind = _Kind(sql, self._transformer.types or ())
         name = self._names.get(kind) if prepares else None
-        is_new = prepares and name is None and self._is_due(kind)
+        is_new = name is None and self._is_due(kind) and prepares
         if is_new:
             name = b"parley_%b_%d" % (self._own, next(self._numbers))
         return _Question(kind, values, self._transformer.formats, name, is_new)

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from sqlalchemy import Dialect, Executable
@@ -48,17 +48,27 @@ def _named(columns: tuple[str, ...]) -> SimpleResultMetaData:
     return SimpleResultMetaData(columns)
 
 
-@lru_cache(maxsize=512)
-def _compiled(statement: Executable, dialect: Dialect) -> tuple[bytes, tuple[str, ...], dict[str, Any]]:
-    """Return a statement as Postgres has it, the names of its parameters in their order, and the values it came with.
+class _Compiled(NamedTuple):
+    """A statement as Postgres has it, the names of its parameters in their order, and the values that it came with.
 
-    A statement is a constant of its module, or is made anew and then not found here.
+    With the execution option `generic_plan` it is planned for any parameters: what every plan of it reads is known.
     """
+
+    sql: bytes
+    names: tuple[str, ...]
+    own: dict[str, Any]
+    generic_plan: bool
+
+
+@lru_cache(maxsize=512)
+def _compiled(statement: Executable, dialect: Dialect) -> _Compiled:
+    """Return a statement as Postgres has it: a constant of its module, or one made anew and then not found here."""
     assert isinstance(statement, CompilerElement)  # noqa: S101 - what is executable and is not, is no statement
     compiled = statement.compile(dialect=dialect)
     assert isinstance(compiled, SQLCompiler)  # noqa: S101 - there are others for DDL
     own = {name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required}
-    return str(compiled).encode(), tuple(compiled.positiontup or ()), own
+    generic_plan: bool = statement.get_execution_options().get("generic_plan", False)
+    return _Compiled(str(compiled).encode(), tuple(compiled.positiontup or ()), own, generic_plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +96,11 @@ class Connection:
             Forbidden: the asker's role is not enough, likewise.
             DatabaseUnavailable: no answer came. The statement may have been heard.
         """
-        sql, names, own = _compiled(statement, self.errand.dialect)
+        sql, names, own, generic_plan = _compiled(statement, self.errand.dialect)
         values = {**own, **(parameters or {})}
         asked = sql, [values[name] for name in names]
-        return Rows(await self.errand.ask(asked, self.preface, ahead=self._ahead, last=last))
+        preface = replace(self.preface, generic_plan=True) if self.preface and generic_plan else self.preface
+        return Rows(await self.errand.ask(asked, preface, ahead=self._ahead, last=last))
 
     def _ahead(self) -> tuple[Asked, ...]:
         if not self.is_report:

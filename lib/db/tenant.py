@@ -41,9 +41,9 @@ class Tenant:
         """Return what goes ahead of a statement of this tenant."""
         asker = self.asked_by
         if asker is None:
-            return Preface((_WALL, (self.team_id,)), None)
+            return Preface(_WALL, self.team_id, (), None)
         statements, by = _looked_up(asker)
-        return Preface((statements[asker.admin], (self.team_id, *by)), _ADMIN if asker.admin else _ANYBODY)
+        return Preface(statements[asker.admin], self.team_id, by, _ADMIN if asker.admin else _ANYBODY)
 
 
 class EveryTeam:
@@ -65,13 +65,27 @@ for all."""
 
 @dataclass(frozen=True, slots=True)
 class Preface:
-    """A statement that goes ahead of another, with its parameters, and the roles that may ask the other, None for any.
+    """A statement that goes ahead of another. It gives one row: the asker's role, if any, and the server's process.
 
-    It gives one row: the asker's role, none where the credential does not hold, and the server's process.
+    Attributes:
+        sql: the statement.
+        team_id: the team that it names.
+        by: what it looks the asker up by.
+        roles: those that may ask the other; None for any.
+        generic_plan: whether the other is planned once for any parameters: else the first five times on each connection
+            for those that it comes with, which takes longer than a turn's statements themselves.
     """
 
-    asked: tuple[bytes, tuple[UUID | None, ...]]
+    sql: bytes
+    team_id: UUID
+    by: tuple[UUID | None, ...]
     roles: tuple[str, ...] | None
+    generic_plan: bool = False
+
+    @property
+    def asked(self) -> tuple[bytes, tuple[UUID | str | None, ...]]:
+        """The statement and its parameters."""
+        return self.sql, (self.team_id, "force_generic_plan" if self.generic_plan else "auto", *self.by)
 
     def judge(self, role: str | None) -> None:
         """Judge the asker by the role that the preface found.
@@ -108,7 +122,8 @@ def _looked_up(asker: Asker) -> tuple[tuple[bytes, bytes], tuple[UUID | None, ..
 # The team is named before the role is taken on, since the inner rows come first (OFFSET 0 keeps them apart); the tables
 # that the innermost query reads are read with the rights and the sight that the statement began with.
 _TAKEN_ON: Final = """
-    pg_backend_pid(), set_config('role', 'parley_tenant', true), set_config('enable_bitmapscan', 'off', true)
+    pg_backend_pid(), set_config('role', 'parley_tenant', true), set_config('enable_bitmapscan', 'off', true),
+    set_config('plan_cache_mode', $2, true)
 """
 _WALL: Final = f"""
     SELECT CAST(NULL AS text), {_TAKEN_ON}
@@ -136,7 +151,7 @@ def _named(found: str) -> tuple[bytes, bytes]:
 def _account(*, beside: str = "") -> str:
     return f"""
         SELECT users.role FROM users JOIN teams ON teams.id = users.team_id {beside}
-        WHERE users.id = $2 AND users.team_id = $1 AND users.is_active AND teams.is_active
+        WHERE users.id = $3 AND users.team_id = $1 AND users.is_active AND teams.is_active
     """  # noqa: S608 - constants of this module
 
 
@@ -145,7 +160,7 @@ _USER: Final = _named(_account())
 _SESSION: Final = _named(
     _account(
         beside="""
-            JOIN sessions ON sessions.id = $3 AND sessions.user_id = users.id
+            JOIN sessions ON sessions.id = $4 AND sessions.user_id = users.id
                 AND sessions.revoked_at IS NULL AND sessions.expires_at > now()
         """
     )
@@ -153,7 +168,7 @@ _SESSION: Final = _named(
 _KEY: Final = _named(
     _account(
         beside="""
-            JOIN api_keys ON api_keys.id = $3 AND api_keys.user_id = users.id AND api_keys.revoked_at IS NULL
+            JOIN api_keys ON api_keys.id = $4 AND api_keys.user_id = users.id AND api_keys.revoked_at IS NULL
                 AND (api_keys.expires_at IS NULL OR api_keys.expires_at > now())
         """
     )

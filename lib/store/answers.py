@@ -161,7 +161,7 @@ _FINISH = text(f"""
         {_LOGGED} WHERE EXISTS (SELECT FROM answer) OR :by_writer AND CAST(:key_hash AS bytea) IS NULL {_ONCE}
     )
     SELECT count(*) FROM answer
-""")  # noqa: S608
+""").execution_options(generic_plan=True)  # noqa: S608
 
 _ELDER: Final = "conversation_id = :conversation_id AND id < :question_id"
 

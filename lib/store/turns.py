@@ -131,7 +131,7 @@ _BEGIN = text(f"""
     )
     SELECT hit.hits, hit.seconds_left, conversation.id IS NOT NULL AS found, {_TAKEN_BY}, {_AGENT}, {_HOSTS}
     FROM (SELECT) AS one LEFT JOIN hit ON true LEFT JOIN conversation ON true LEFT JOIN agent ON true {_BEFORE}
-""")  # noqa: S608
+""").execution_options(generic_plan=True)  # noqa: S608
 
 _SAID: Final = "messages.status IN ('complete', 'stopped', 'interrupted')"
 
@@ -202,7 +202,7 @@ _CONTINUE = text(f"""
         earlier=f"messages WHERE {stretch('conversation.id')} AND {_SAID} ORDER BY {in_order()}",
     )
 }
-""")  # noqa: S608
+""").execution_options(generic_plan=True)  # noqa: S608
 
 # `asked` is the question, and `stem` what the branch follows.
 _BRANCH: Final = f"""
