@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from lib.db.session import POOL_SIZE
 from lib.db.tenant import EVERY_TEAM
 from tests.doubles.openai_server import OpenAIServer
 from tests.doubles.proxy import PostgresProxy
@@ -39,7 +40,7 @@ async def test_more_clients_share_fewer_servers(deploy: Deploy, pooler: Pooler) 
     seen = set[int]().union(*await asyncio.gather(*map(backends, instances)))
     clients = [client for client in pooler.show("CLIENTS") if client["database"] == "postgres"]
     servers = [server for server in pooler.show("SERVERS") if server["database"] == "postgres"]
-    assert len(clients) == 12
+    assert len(clients) == 3 * POOL_SIZE
     assert len(seen) == len(servers) == SERVERS
     assert await backends(instances[0]) == seen, "one instance is given both"
 
