@@ -15,6 +15,7 @@ from lib.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
+from lib.patience import Patience
 from lib.providers.base import DEFAULTS, Chunk, Options, PromptMessage, Provider
 from lib.providers.guarded import Guarded
 
@@ -59,7 +60,7 @@ class Fallback:
         self._deadline = began + limits.whole
         self._current = providers[0]
         self._stopped = False
-        self._waiting: asyncio.Timeout | None = None
+        self._patience = Patience()
 
     @property
     def model(self) -> str:
@@ -69,8 +70,7 @@ class Fallback:
     def stop(self) -> None:
         """End the answer at once, also while the provider is silent: the stream raises `AnswerStopped`."""
         self._stopped = True
-        if self._waiting is not None and not self._waiting.expired():
-            self._waiting.reschedule(asyncio.get_running_loop().time())
+        self._patience.lose()
 
     async def stream(self, messages: tuple[PromptMessage, ...], options: Options = DEFAULTS) -> AsyncGenerator[Chunk]:
         """Yield the answer.
@@ -116,24 +116,22 @@ class Fallback:
     async def _watched(self, answer: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
         """Yield a provider's chunks; only its silence counts against it, never a slow reader on our side."""
         clock = asyncio.get_running_loop().time
-        patience = self._limits.first_token
+        silence = self._limits.first_token
         async with aclosing(answer) as chunks:
-            while True:
-                if self._stopped:
-                    raise AnswerStopped
-                try:
-                    async with asyncio.timeout_at(min(clock() + patience, self._deadline)) as self._waiting:
+            try:
+                while not self._stopped:
+                    with self._patience.until(min(clock() + silence, self._deadline)):
                         chunk = await anext(chunks, None)
-                except TimeoutError:
-                    if self._stopped:
-                        raise AnswerStopped from None
+                    if chunk is None:
+                        return
+                    yield chunk
+                    silence = self._limits.stall
+            except TimeoutError:
+                if not self._stopped:
                     raise ProviderTimeout from None
-                finally:
-                    self._waiting = None
-                if chunk is None:
-                    return
-                yield chunk
-                patience = self._limits.stall
+            finally:
+                self._patience.close()
+        raise AnswerStopped
 
 
 class _Attempt:
