@@ -19,6 +19,7 @@ class Patience:
         self._cancelling = 0
         self._is_over = False
         self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = 0.0
 
     def until(self, when: float) -> Self:
         """Set when the next wait ends, in the event loop's time."""
@@ -26,10 +27,10 @@ class Patience:
         return self
 
     def lose(self) -> None:
-        """End what is waited for now, if anything is."""
-        if self._waiting is not None and not self._is_over:
-            self._is_over = True
-            self._waiting.cancel()
+        """End what is waited for now, if anything is. What has come already is still had."""
+        if self._waiting is not None:
+            self._until = asyncio.get_running_loop().time()
+            self._set()
 
     def close(self) -> None:
         """Leave no timer behind."""
@@ -41,7 +42,7 @@ class Patience:
         """Begin to wait."""
         self._waiting = task = asyncio.current_task()
         self._cancelling = task.cancelling() if task else 0
-        if self._timer is None or self._timer.when() > self._until:
+        if self._timer is None or self._looks_at > self._until:
             self._set()
 
     def __exit__(
@@ -61,13 +62,15 @@ class Patience:
 
     def _set(self) -> None:
         self.close()
+        self._looks_at = self._until
         self._timer = asyncio.get_running_loop().call_at(self._until, self._look)
 
     def _look(self) -> None:
         self._timer = None
-        if self._waiting is None:
+        if self._waiting is None or self._is_over:
             return
         if asyncio.get_running_loop().time() < self._until:
             self._set()
         else:
-            self.lose()
+            self._is_over = True
+            self._waiting.cancel()

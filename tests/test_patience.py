@@ -64,21 +64,33 @@ async def test_what_was_said_in_time_is_no_loss_and_other_errors_pass() -> None:
     patience.close()
 
 
-@pytest.mark.parametrize("lost", [False, True])
-async def test_a_cancellation_from_outside_stays_one(lost: bool) -> None:
+@pytest.mark.parametrize("seconds", [5, -1])
+async def test_a_cancellation_from_outside_stays_one_also_where_the_wait_ends_in_the_same_moment(seconds: int) -> None:
     patience = Patience()
 
     async def wait() -> None:
-        with patience.until(in_a(5)):
+        with patience.until(in_a(seconds)):
             await asyncio.sleep(5)
 
     waiting = asyncio.create_task(wait())
     await asyncio.sleep(0)
-    if lost:
-        patience.lose()
-    waiting.cancel()
+    asyncio.get_running_loop().call_later(0, waiting.cancel)
     with pytest.raises(asyncio.CancelledError):
         await waiting
+    patience.close()
+
+
+async def test_what_came_before_it_was_lost_is_had() -> None:
+    patience, piece = Patience(), asyncio.get_running_loop().create_future()
+
+    def come_and_lose() -> None:
+        piece.set_result("a piece")
+        patience.lose()
+
+    asyncio.get_running_loop().call_soon(come_and_lose)
+    with patience.until(in_a(5)):
+        assert await piece == "a piece"
+    await asyncio.sleep(0.02)
     patience.close()
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
-from psycopg.waiting import READY_R, READY_W, WAIT_R, WAIT_W, Ready
+from psycopg.waiting import READY_R, READY_W, WAIT_R, WAIT_W, Ready, Wait
 
 from lib.db.exchange import Asked, Exchange, Said
 from lib.db.tenant import Preface
@@ -26,12 +26,14 @@ class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
 
     Attributes:
         since: when it was made, by the monotonic clock.
+        encrypted: whether it goes over TLS.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Take the connection that libpq has made."""
         super().__init__(*arguments, **options)
         self.since = time.monotonic()
+        self.encrypted = bool(self.pgconn.ssl_in_use)
         self._exchange = Exchange(self)
         self._prepares = False
 
@@ -68,21 +70,31 @@ class Driver(psycopg.AsyncConnection[tuple[Any, ...]]):
         """Take an exchange as far as it comes without waiting."""
         try:
             wanted = next(asking) if ready is None else asking.send(ready)
+            self._watch(wanted, asking, then)
         except StopIteration as end:
             told = end.value
         except Exception as error:
+            asking.close()  # and with it the connection, where the exchange is in the middle of something
             told = error
         else:
-            loop, fileno = asyncio.get_running_loop(), self.pgconn.socket
-            if wanted & WAIT_R:
-                loop.add_reader(fileno, self._is_ready, READY_R, asking, then)
-            if wanted & WAIT_W:
-                loop.add_writer(fileno, self._is_ready, READY_W, asking, then)
             return
         then(told)
 
-    def _is_ready(self, ready: Ready, asking: PQGen[Said], then: Callable[[Said | Exception], None]) -> None:
+    def _watch(self, wanted: Wait, asking: PQGen[Said], then: Callable[[Said | Exception], None]) -> None:
         loop, fileno = asyncio.get_running_loop(), self.pgconn.socket
+        try:
+            if wanted & WAIT_R:
+                loop.add_reader(fileno, self._is_ready, fileno, READY_R, asking, then)
+            if wanted & WAIT_W:
+                loop.add_writer(fileno, self._is_ready, fileno, READY_W, asking, then)
+        except OSError as error:
+            loop.remove_reader(fileno)
+            raise psycopg.OperationalError("the connection cannot be watched") from error
+
+    def _is_ready(
+        self, fileno: int, ready: Ready, asking: PQGen[Said], then: Callable[[Said | Exception], None]
+    ) -> None:
+        loop = asyncio.get_running_loop()
         loop.remove_reader(fileno)
         loop.remove_writer(fileno)
         self._go_on(asking, then, ready)

@@ -1,7 +1,7 @@
 """An errand to Postgres: a place, a connection and what is asked on it, within one budget of time.
 
 An errand outlives its request. What a request has begun on a connection is brought to its end also when the request is
-cancelled: psycopg would ask the server, over a connection of its own, to cancel a statement, and wait for seconds.
+cancelled: to have a server give up a statement takes a connection more, and longer than most statements.
 """
 
 import asyncio
@@ -108,7 +108,7 @@ class Errand:
         settle = partial(self._settle, told, statement, last=last)
 
         def send(driver: Driver) -> None:
-            self.encrypted = bool(driver.pgconn.ssl_in_use)
+            self.encrypted = driver.encrypted
             driver.ask(statement, preface, settle, ahead=ahead())
 
         self._rests.clear()
@@ -153,9 +153,12 @@ class Errand:
         try:
             self._driver = await self._way.pool.new()
         except asyncio.CancelledError:
-            settle(TimeoutError())
-            if not self._expired:
-                raise
+            if self._expired:
+                settle(TimeoutError())
+                return
+            self._rests.set()  # the event loop ends, and with it whoever asked
+            self._way.busy.discard(self)
+            raise
         except Exception as error:
             settle(error)
         else:

@@ -62,7 +62,8 @@ class Pool:
     def give_back(self, driver: Driver) -> None:
         """Keep a connection; not one that is old, lost, or in the middle of something, which closing it ends.
 
-        Where there was much to do, there are more than are used now: those that have grown old meanwhile go, too.
+        Where there was much to do, there are more than are used now: the one that was used longest ago goes, too, once
+        it has grown old.
         """
         while self._kept and not self._is_good(self._kept[0]):
             self._kept.pop(0).pgconn.finish()

@@ -73,7 +73,7 @@ def _compiled(statement: Executable, dialect: Dialect) -> _Compiled:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connection on which each statement commits itself.
+    """A connection on which each statement commits itself, for one task at a time.
 
     SQLAlchemy writes statements, and names rows and faults. What it does besides around each statement took longer than
     all of that, so a statement goes to psycopg from here (`docs/decisions/streamed-token.md`).

@@ -72,8 +72,8 @@ class Preface:
         team_id: the team that it names.
         by: what it looks the asker up by.
         roles: those that may ask the other; None for any.
-        generic_plan: whether the other is planned once for any parameters: else the first five times on each connection
-            for those that it comes with, which takes longer than a turn's statements themselves.
+        generic_plan: whether the other is planned for any parameters. Where it is prepared that happens once; else each
+            of its first five times is planned for the parameters of then, which takes longer than a turn's statements.
     """
 
     sql: bytes

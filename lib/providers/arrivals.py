@@ -11,7 +11,7 @@ import aiohttp
 from lib.providers.base import Reasoning, Text
 
 TICK: Final = 1 / 25
-"""Seconds between two reads of an answer that is under way: a film shows no more pictures, and seems to flow."""
+"""Seconds between two reads of an answer that is under way, at least: a film shows no more pictures, and flows."""
 PHASES: Final = 16
 """Parts of a tick. Answers of one part are read together, and whoever waits for something else waits for no more."""
 LONGEST: Final = 3
@@ -83,6 +83,7 @@ class Phases:
         self.tick = PHASES
         self._waiting: dict[int, list[asyncio.Future[None]]] = {}
         self._late = 0.0
+        self._last = self._counts_from = self._time()
 
     def now(self) -> int:
         """Return how many phases there were."""
@@ -99,8 +100,12 @@ class Phases:
         return reached
 
     def _begin(self, phase: int) -> None:
-        late = min(self._time() - phase, PHASES)  # not hours, of an instance that was frozen meanwhile
-        self._late += (late - self._late) / PHASES
+        now = self._time()
+        if now - self._last > PHASES / TICK:  # for a second nobody read, or the instance was frozen
+            self._late, self._counts_from = 0.0, now
+        self._last = now
+        if phase >= self._counts_from:
+            self._late += (min(now - phase, PHASES) - self._late) / PHASES
         self.tick = min(PHASES + int(4 * self._late), LONGEST * PHASES)  # twice as long for four phases, which is 10 ms
         for reached in self._waiting.pop(phase):
             if not reached.done():

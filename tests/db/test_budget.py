@@ -1,6 +1,7 @@
 """What an errand to Postgres may cost, who waits for a connection and for how long, and what a cancellation leaves."""
 
 import asyncio
+import errno
 import gc
 import time
 from collections.abc import AsyncGenerator
@@ -238,6 +239,35 @@ async def test_whenever_askers_leave_no_connection_is_lost_and_never_are_there_m
     gc.collect()
     loop.set_exception_handler(None)
     assert complaints == []  # asyncio's, of what nobody waited for
+
+
+async def test_who_asks_again_on_a_connection_that_is_gone_hears_so_and_gives_the_place_back(
+    proxy: PostgresProxy,
+) -> None:
+    async with database_at(proxy.url) as database:
+        async with database.one_statement(EVERY_TEAM) as connection:
+            await connection.execute(text("SELECT 1"))
+            proxy.drop()
+            for _ in range(2):
+                with pytest.raises(DatabaseUnavailable):
+                    await connection.execute(text("SELECT 1"))
+        await ask(database)
+
+
+async def test_a_connection_that_the_loop_cannot_watch_is_gone_and_whoever_asked_hears_so(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with database_at(database_url) as database:
+        await ask(database)
+        with monkeypatch.context() as broken:
+            broken.setattr(asyncio.get_running_loop(), "add_reader", _no_more)
+            with pytest.raises(DatabaseUnavailable):
+                await ask(database)
+        await ask(database)
+
+
+def _no_more(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "no more")
 
 
 async def test_connections_that_nobody_needs_any_more_are_not_kept(
