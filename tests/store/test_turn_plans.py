@@ -2,8 +2,8 @@
 
 Either there are few conversations, and one of them holds nearly every message; or there are many, of which one account
 has most, beside thousands of teams that have little. Each statement is planned for its parameters, and for any, as it
-may be from the sixth time on where it is prepared, and as a turn's are (`generic_plan`). What is read is bounded by what
-is told.
+may be from the sixth time on where it is prepared, and as a turn's are (`generic_plan`). What is read is bounded by
+what is told.
 """
 
 import re
