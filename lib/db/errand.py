@@ -156,8 +156,7 @@ class Errand:
             if self._expired:
                 settle(TimeoutError())
                 return
-            self._rests.set()  # the event loop ends, and with it whoever asked
-            self._way.busy.discard(self)
+            self._rest()  # the event loop ends, and with it whoever asked
             raise
         except Exception as error:
             settle(error)
@@ -170,8 +169,7 @@ class Errand:
         The connection goes to the next who waits for one before anybody hears of the answer.
         """
         outcome = self._judged(said, statement)
-        self._rests.set()
-        self._way.busy.discard(self)
+        self._rest()
         if self._has_ended or (last and (self._driver is None or self._driver.is_idle)):
             self._put_down()
         if told.cancelled():
@@ -202,6 +200,10 @@ class Errand:
         if is_answer(fault):
             self._answered()
         return fault
+
+    def _rest(self) -> None:
+        self._rests.set()
+        self._way.busy.discard(self)
 
     def _answered(self) -> None:
         """Note that Postgres answered."""

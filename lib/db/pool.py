@@ -43,7 +43,10 @@ class Pool:
         self._trusted_since = 0.0
 
     def kept(self) -> Driver | None:
-        """Return a connection that lives, as far as anybody knows, if one is kept."""
+        """Return a connection that lives, as far as anybody knows, if one is kept; close others on the way.
+
+        As the last used is next, those that nobody needs any more are on the way once it has grown old, too.
+        """
         while self._kept:
             driver = self._kept.pop()
             if self._is_good(driver) and not _has_something_to_say(driver):
@@ -60,13 +63,7 @@ class Pool:
         return await Driver.connect(**self._arguments)
 
     def give_back(self, driver: Driver) -> None:
-        """Keep a connection; not one that is old, lost, or in the middle of something, which closing it ends.
-
-        Where there was much to do, there are more than are used now: the one that was used longest ago goes, too, once
-        it has grown old.
-        """
-        while self._kept and not self._is_good(self._kept[0]):
-            self._kept.pop(0).pgconn.finish()
+        """Keep a connection; not one that is old, lost, or in the middle of something, which closing it ends."""
         if self._is_good(driver):
             self._kept.append(driver)
         else:
